@@ -1,0 +1,106 @@
+"""What route handlers ask for: the service, the context, the caller, a typed body, how long to wait."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, TypeVar
+
+from fastapi import Depends, Query, Request
+
+from calibrant.api.body import OFF_LOOP_BYTES, read_json
+from calibrant.api.hot import check_json
+from calibrant.api.service import Service
+from calibrant.errors import BadRequest
+from calibrant.operations.context import Caller, Context
+from calibrant.wire.decode import decode
+
+T = TypeVar("T")
+MAX_WAIT = 300.0
+_WAIT = re.compile(r"wait\s*=\s*(\d{1,6})")
+
+
+def service(request: Request) -> Service:
+    """Return the state of this process."""
+    found: Service = request.app.state.service
+    return found
+
+
+async def context(request: Request) -> Context:
+    """Return the opened parts that operations work with."""
+    return service(request).runtime.context
+
+
+def needs(scope: str) -> Callable[[Request], Awaitable[Caller]]:
+    """Return a dependency: the caller, who must hold `scope`."""
+
+    async def caller(request: Request) -> Caller:
+        found = await service(request).auth.caller(
+            dict(request.headers.raw), request.state.request_id
+        )
+        found.need(scope)
+        return found
+
+    caller.scope = scope  # type: ignore[attr-defined]  # the OpenAPI document reads it
+    return caller
+
+
+def body(kind: type[T]) -> Callable[[Request], Awaitable[T]]:
+    """Return a dependency: the JSON body, decoded and checked as `kind`."""
+
+    async def decoded(request: Request) -> T:
+        headers = dict(request.headers.raw)
+        check_json(headers)
+        settings = service(request).settings
+        content = await read_json(
+            request.receive,
+            headers,
+            limit=settings.max_json_bytes,
+            deadline=settings.receive_timeout,
+        )
+        request.state.body = content
+        if len(content) <= OFF_LOOP_BYTES:
+            return decode(kind, content)
+        return await asyncio.to_thread(decode, kind, content)
+
+    decoded.kind = kind  # type: ignore[attr-defined]  # the OpenAPI document reads it
+    return decoded
+
+
+async def patience(request: Request) -> float:
+    """Return how many seconds the caller wants to wait for a job (`Prefer`, RFC 7240).
+
+    Raises
+    ------
+    BadRequest
+        If `wait` is longer than five minutes.
+    """
+    text = ",".join(request.headers.getlist("prefer")).lower()
+    found = _WAIT.search(text)
+    if found is not None:
+        seconds = float(found.group(1))
+        if seconds > MAX_WAIT:
+            raise BadRequest(f"`Prefer: wait` is at most {MAX_WAIT:g} seconds.")
+        return seconds
+    return 0.0 if "respond-async" in text else service(request).settings.job_wait
+
+
+ServiceDep = Annotated[Service, Depends(service)]
+ContextDep = Annotated[Context, Depends(context)]
+Reader = Annotated[Caller, Depends(needs("read"))]
+Ingester = Annotated[Caller, Depends(needs("ingest"))]
+Fitter = Annotated[Caller, Depends(needs("fit"))]
+Promoter = Annotated[Caller, Depends(needs("promote"))]
+Admin = Annotated[Caller, Depends(needs("admin"))]
+Patience = Annotated[float, Depends(patience)]
+Limit = Annotated[int, Query(ge=1, le=1000, description="Items on a page.")]
+Cursor = Annotated[
+    str | None, Query(max_length=64, description="The `next` of the page before this one.")
+]
+
+
+def state_body(request: Request) -> bytes:
+    """Return the bytes that `body` has read."""
+    found: Any = request.state.body
+    return bytes(found)

@@ -1,0 +1,116 @@
+"""`calibrant fit`: fit a calibrator on a file, judge it on rows it has not seen, write it."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Annotated, Literal, cast
+
+import msgspec
+import numpy as np
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from calibrant.cli import files
+from calibrant.cli.printing import console, print_report
+from calibrant.errors import NotServable
+from calibrant.inference.export import to_onnx
+from calibrant.inference.parity import certify
+from calibrant.operations.data import labelled, opened
+from calibrant.operations.fit import Made, Recipe, fit_rows, judge
+from calibrant.operations.holdout import Holdout, held_out
+from calibrant.operations.identity import count_overlap
+from calibrant.operations.overlap import refuse_overlap
+
+
+def fit(
+    file: files.File,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Where the calibrator (JSON) goes.")
+    ] = Path("calibrator.json"),
+    method: Annotated[str, typer.Option(help="`auto` or a kind: temperature, isotonic, ...")] = "auto",
+    scores: files.Scores = None,
+    labels: files.Labels = None,
+    task: files.TaskOption = None,
+    score_kind: files.KindOption = None,
+    slices: files.Slices = None,
+    weights: files.Weights = None,
+    ids: files.Ids = None,
+    time: files.Time = None,
+    groups: files.Groups = None,
+    yes: files.Yes = False,
+    per_slice: Annotated[
+        list[str] | None, typer.Option(help="Correct per slice of this column; repeatable.")
+    ] = None,
+    holdout: Annotated[float, typer.Option(help="Share of rows held out.")] = 0.3,
+    by: Annotated[str, typer.Option(help="Hold out by hash, time or group.")] = "hash",
+    evaluate_on: Annotated[
+        Path | None, typer.Option(help="Judge on this file, with the same columns, instead.")
+    ] = None,
+    onnx: Annotated[Path | None, typer.Option(help="Write the ONNX graph too.")] = None,
+    force: Annotated[bool, typer.Option(help="Write a fit whose status forbids serving.")] = False,
+) -> None:
+    """Fit a calibrator; what is reported of it comes from held-out rows only."""
+    wanted = files.Wanted(
+        scores=scores, labels=labels, task=task, score_kind=score_kind,
+        slices=None if slices is None and not per_slice else [*(slices or []), *(per_slice or [])],
+        weights=weights, ids=ids, time=time, groups=groups, yes=yes,
+    )  # fmt: skip
+    progress = console(err=True)
+    with files.open_table(file, wanted) as table:
+        recipe = Recipe(
+            task=table.task,
+            score_kind=table.score_kind,
+            method=method,
+            per_slice=tuple(per_slice or ()),
+            force=force,
+        )
+        rows, identities = labelled(table.source)
+        other = nullcontext(None) if evaluate_on is None else files.open_like(evaluate_on, table)
+        with other as judged_table, progress.status("fitting") as status:
+            if judged_table is None:
+                rule = Holdout(
+                    fraction=holdout, by=cast("Literal['hash', 'time', 'group']", by)
+                )
+                mask = held_out(rows, identities, rule)
+                judged, seen = opened(rows.take(mask)), identities[mask]
+                rows, identities = rows.take(~mask), identities[~mask]
+            else:
+                judged, seen = judged_table.source, judged_table.source.identities()
+            count = count_overlap(np.sort(identities), seen)
+            refuse_overlap(count, len(seen), "this calibrator", allowed=False)
+            made = fit_rows(rows, recipe, lambda _done, _of, text: status.update(text))
+            status.update(f"judging on {judged.n_rows:,} held-out rows")
+            report = judge(made, judged, recipe)
+            graph = to_onnx(made.calibrator, score_kind=table.score_kind)
+            certificate = certify(made.calibrator, graph, score_kind=table.score_kind)
+    screen = console()
+    screen.print(f"[bold]{made.kind}[/], status [bold]{made.status}[/], fitted on {len(rows):,} rows")
+    _print_candidates(screen, made)
+    screen.print("\n[bold]On held-out rows:[/]")
+    print_report(screen, report)
+    if not made.servable:
+        raise NotServable(f"The fit ended as `{made.status}` and is not written; see --force.")
+    out.write_bytes(msgspec.json.format(msgspec.json.encode(made.calibrator.to_dict()), indent=1))
+    largest = max(certificate.max_difference.values())
+    screen.print(f"calibrator: {out} (its ONNX graph agrees with the kernels to {largest:.0e})")
+    if onnx is not None:
+        onnx.write_bytes(graph)
+        screen.print(f"graph: {onnx}")
+
+
+def _print_candidates(screen: Console, made: Made) -> None:
+    if not made.candidates:
+        return
+    table = Table("candidate", "log loss (5 folds)", "gain over identity", "status", box=box.SIMPLE_HEAD)
+    for candidate in made.candidates:
+        chosen = " ←" if candidate.name == made.kind else ""
+        table.add_row(
+            candidate.name + chosen,
+            "-" if candidate.loss is None else f"{candidate.loss:.5f}",
+            "-" if candidate.gain is None else f"{candidate.gain:+.5f} ± {candidate.gain_se:.5f}",
+            candidate.status,
+        )
+    screen.print(table)

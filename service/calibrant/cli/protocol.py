@@ -1,0 +1,92 @@
+"""The HTTP server around the API: uvicorn, with a bound on how long and large a request head may be.
+
+uvicorn waits for the rest of a request head for ever, and so holds a connection for anybody who
+sends half of one; it has no setting for that, hence this subclass.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import Any
+
+from uvicorn import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from calibrant.settings import Settings
+
+MAX_HEAD_BYTES = 64 * 2**10
+KEEP_ALIVE_SECONDS = 5
+MAX_CONNECTIONS = 1_000
+
+
+class BoundedHeadProtocol(HttpToolsProtocol):
+    """Closes a connection whose request head does not end in time, or grows too large."""
+
+    def __init__(self, *args: Any, header_timeout: float, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._header_timeout = header_timeout
+        self._deadline: asyncio.TimerHandle | None = None
+        self._head_bytes = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Expect a head from the start."""
+        super().connection_made(transport)  # type: ignore[arg-type]
+        self._expect_head()
+
+    def on_message_begin(self) -> None:
+        """Expect the head of the next request on this connection."""
+        super().on_message_begin()
+        self._expect_head()
+
+    def on_headers_complete(self) -> None:
+        """Stop the clock: the body has its own deadline."""
+        self._forget_head()
+        super().on_headers_complete()
+
+    def data_received(self, data: bytes) -> None:
+        """Count bytes while a head is expected."""
+        if self._deadline is not None:
+            self._head_bytes += len(data)
+        super().data_received(data)
+        if self._deadline is not None and self._head_bytes > MAX_HEAD_BYTES:
+            self._close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop the clock."""
+        self._forget_head()
+        super().connection_lost(exc)
+
+    def _expect_head(self) -> None:
+        if self._deadline is None:
+            self._head_bytes = 0
+            self._deadline = self.loop.call_later(self._header_timeout, self._close)
+
+    def _forget_head(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _close(self) -> None:
+        self._forget_head()
+        if not self.transport.is_closing():
+            self.transport.close()
+
+
+def server_config(app: Any, settings: Settings) -> Config:
+    """Return how the API is served."""
+    return Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        loop="uvloop",
+        http=partial(BoundedHeadProtocol, header_timeout=settings.header_timeout),  # type: ignore[arg-type]
+        ws="none",
+        lifespan="on",
+        interface="asgi3",
+        access_log=False,
+        server_header=False,
+        log_level=settings.log_level,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        limit_concurrency=MAX_CONNECTIONS,
+    )

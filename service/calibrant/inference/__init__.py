@@ -1,0 +1,1 @@
+"""ONNX: calibrators out as graphs, with a certificate that they compute the same."""

@@ -1,0 +1,1 @@
+"""Compiled kernels, the one home of numba; imported inside functions, never at module level."""

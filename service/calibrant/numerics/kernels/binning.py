@@ -1,0 +1,135 @@
+"""Counting rows into bins: integer tables, float sums, and the bin index itself."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+CELLS = 4096
+"""Cells of the lookup that gives the first bin a score may lie in."""
+
+QUANTUM = 1073741824.0  # 2**30: sums of p and of products
+NLL_QUANTUM = 16777216.0  # 2**24
+CLIP = 1e-12
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _left_bin(p, start, edges, last):  # type: ignore[no-untyped-def]
+    b = start[int(p * CELLS)]
+    while b < last and p >= edges[b + 1]:
+        b += 1
+    return b
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _right_bin(p, start, edges, last):  # type: ignore[no-untyped-def]
+    b = start[int(p * CELLS)]
+    while b < last and p > edges[b + 1]:
+        b += 1
+    return b
+
+
+@njit(cache=True, nogil=True)
+def tabulate(score, outcome, codes, by_slice, fine_start, fine_edges, edges15, fine, wide, nll):  # type: ignore[no-untyped-def]
+    """Add rows to integer tables; a row whose code is negative is in no slice."""
+    for i in range(score.shape[0]):
+        group = codes[i] if by_slice else 0
+        if group < 0:
+            continue
+        p = float(score[i])
+        y = np.int64(outcome[i])
+        fixed = np.int64(np.rint(p * QUANTUM))
+        b = _left_bin(p, fine_start, fine_edges, 307)
+        fine[group, b, 0] += 1
+        fine[group, b, 1] += y
+        fine[group, b, 2] += fixed
+        j = min(int(p * 15.0), 14)
+        if p < edges15[j]:
+            j -= 1
+        elif j < 14 and p >= edges15[j + 1]:
+            j += 1
+        wide[group, j, 0] += 1
+        wide[group, j, 1] += y
+        wide[group, j, 2] += fixed
+        wide[group, j, 3] += np.int64(np.rint(p * (1.0 - p) * QUANTUM))
+        wide[group, j, 4] += fixed * y
+        chance = p if y else 1.0 - p
+        chance = min(max(chance, CLIP), 1.0 - CLIP)
+        nll[group] += np.int64(np.rint(-np.log(chance) * NLL_QUANTUM))
+
+
+@njit(cache=True, nogil=True)
+def tabulate_weighted(  # type: ignore[no-untyped-def]
+    score, outcome, weights, codes, by_slice, fine_start, fine_edges, edges15, fine, wide, nll
+):
+    """Add weighted rows to float tables."""
+    for i in range(score.shape[0]):
+        group = codes[i] if by_slice else 0
+        if group < 0:
+            continue
+        p = float(score[i])
+        y = float(outcome[i])
+        w = weights[i]
+        b = _left_bin(p, fine_start, fine_edges, 307)
+        fine[group, b, 0] += 1.0
+        fine[group, b, 1] += w
+        fine[group, b, 2] += w * p
+        fine[group, b, 3] += w * y
+        fine[group, b, 4] += w * w
+        j = min(int(p * 15.0), 14)
+        if p < edges15[j]:
+            j -= 1
+        elif j < 14 and p >= edges15[j + 1]:
+            j += 1
+        _add_weighted(wide, group, j, p, y, w)
+        chance = p if y else 1.0 - p
+        chance = min(max(chance, CLIP), 1.0 - CLIP)
+        nll[group] -= w * np.log(chance)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _add_weighted(sums, group, j, p, y, w):  # type: ignore[no-untyped-def]
+    v = p * (1.0 - p)
+    sums[group, j, 0] += 1.0
+    sums[group, j, 1] += w
+    sums[group, j, 2] += w * p
+    sums[group, j, 3] += w * y
+    sums[group, j, 4] += w * v
+    sums[group, j, 5] += w * p * y
+    sums[group, j, 6] += w * w
+    sums[group, j, 7] += w * w * v
+    sums[group, j, 8] += w * w * (p - y) * (p - y)
+
+
+@njit(cache=True, nogil=True)
+def sums_weighted(score, outcome, weights, start, edges, right, sums):  # type: ignore[no-untyped-def]
+    """Add weighted rows to sums of shape (1, n_bins, 9)."""
+    last = edges.shape[0] - 2
+    for i in range(score.shape[0]):
+        p = float(score[i])
+        j = _right_bin(p, start, edges, last) if right else _left_bin(p, start, edges, last)
+        _add_weighted(sums, 0, j, p, float(outcome[i]), weights[i])
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _add(sums, lane, j, p, y):  # type: ignore[no-untyped-def]
+    sums[lane, j, 0] += 1.0
+    sums[lane, j, 1] += p
+    sums[lane, j, 2] += y
+    sums[lane, j, 3] += p * (1.0 - p)
+    sums[lane, j, 4] += p * y
+
+
+@njit(cache=True, nogil=True)
+def sums_plain(score, outcome, start, edges, right, sums):  # type: ignore[no-untyped-def]
+    """Add rows to sums of shape (lanes, n_bins, 5); lanes keep neighbours from waiting."""
+    last = edges.shape[0] - 2
+    lanes = sums.shape[0]
+    lane = 0
+    for i in range(score.shape[0]):
+        p = float(score[i])
+        j = _right_bin(p, start, edges, last) if right else _left_bin(p, start, edges, last)
+        _add(sums, lane, j, p, float(outcome[i]))
+        lane += 1
+        if lane == lanes:
+            lane = 0

@@ -1,0 +1,199 @@
+"""Fit calibrators as jobs, and record each as a new version of its name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from calibrant.inference.export import to_onnx
+from calibrant.inference.parity import certify
+from calibrant.numerics.predictions import Predictions
+from calibrant.operations import evaluations, jobs
+from calibrant.operations.context import Caller, Context
+from calibrant.operations.data import Data, Opened, labelled, open_data
+from calibrant.operations.evaluate.report import Report
+from calibrant.operations.fit import Made, Recipe, fit_rows, judge
+from calibrant.operations.holdout import Holdout, held_out
+from calibrant.operations.identity import count_overlap
+from calibrant.operations.overlap import fit_rows_blob, refuse_overlap
+from calibrant.storage.metadata import Repositories
+from calibrant.storage.names import check_alias, check_name
+
+ProgressCall = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitSpec:
+    """A fit as a job carries it.
+
+    Attributes
+    ----------
+    name : str
+        Of the calibrator; the result is its next version.
+    holdout : Holdout
+        How rows are held out where `evaluate_on` is None.
+    evaluate_on : Data or None
+        Rows to judge the fit on; then all rows of `data` are fitted.
+    alias : str or None
+        Given to the new version if its status allows serving it.
+    allow_overlap : bool
+        Judge on rows that were fitted, stamped `optimistic`, instead of refusing.
+    """
+
+    name: str
+    data: Data
+    recipe: Recipe
+    holdout: Holdout = Holdout()
+    evaluate_on: Data | None = None
+    alias: str | None = None
+    allow_overlap: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What the computation hands over to be recorded."""
+
+    name: str
+    method: str
+    task: str
+    n_classes: int
+    kind: str
+    status: str
+    servable: bool
+    artifact_sha256: str
+    onnx_sha256: str
+    certificate: dict[str, Any]
+    summary: dict[str, Any]
+    fit_rows_sha256: str
+    dataset: str | None
+    alias: str | None
+    evaluation: evaluations.Reply
+
+
+def submit(context: Context, caller: Caller, spec: FitSpec) -> str:
+    """Accept a fit; return its job.
+
+    Raises
+    ------
+    Unusable
+        If the name or the alias is not allowed.
+    NotFound
+        If a data set is not there.
+    """
+    check_name(spec.name)
+    if spec.alias is not None:
+        check_alias(spec.alias)
+    for data in (spec.data, spec.evaluate_on):
+        if data is not None and data.dataset is not None:
+            context.metadata.datasets.get(caller.tenant, data.dataset)
+    return jobs.submit(context, caller, "fit", spec)
+
+
+def compute(context: Context, caller: Caller, spec: FitSpec, progress: ProgressCall) -> Reply:
+    """Fit, judge, export and certify in a child process; nothing is recorded yet."""
+    progress(0, 5, "reading rows")
+    source = open_data(context, caller.tenant, spec.data)
+    rows, identities = labelled(source)
+    judged: Opened
+    if spec.evaluate_on is None:
+        out = held_out(rows, identities, spec.holdout)
+        judged = Opened(_once(rows.take(out)), int(out.sum()), source.source)
+        judged_identities = identities[out]
+        rows, identities = rows.take(~out), identities[~out]
+    else:
+        judged = open_data(context, caller.tenant, spec.evaluate_on)
+        judged_identities = judged.identities()
+    n_overlap = count_overlap(np.sort(identities), judged_identities)
+    refuse_overlap(n_overlap, len(judged_identities), "this", allowed=spec.allow_overlap)
+
+    made = fit_rows(rows, spec.recipe, lambda _done, _of, text: progress(1, 5, text))
+    progress(2, 5, f"judging on {judged.n_rows} held-out rows")
+    report = replace(
+        judge(made, judged, spec.recipe), optimistic=n_overlap > 0, n_overlap=n_overlap
+    )
+    progress(3, 5, "writing and certifying the graph")
+    onnx = to_onnx(made.calibrator, score_kind=spec.recipe.score_kind)
+    certificate = certify(made.calibrator, onnx, score_kind=spec.recipe.score_kind)
+    progress(4, 5, "keeping it")
+    blobs = context.blobs
+    return Reply(
+        name=spec.name,
+        method=spec.recipe.method,
+        task=made.calibrator.task,
+        n_classes=made.calibrator.n_classes,
+        kind=made.kind,
+        status=made.status,
+        servable=made.servable,
+        artifact_sha256=blobs.put(msgspec.json.encode(made.calibrator.to_dict())).sha256,
+        onnx_sha256=blobs.put(onnx).sha256,
+        certificate=msgspec.to_builtins(certificate),
+        summary=summary(made, report, len(rows)),
+        fit_rows_sha256=blobs.put(fit_rows_blob(identities)).sha256,
+        dataset=spec.data.dataset,
+        alias=spec.alias,
+        evaluation=evaluations.keep(context, report, of=spec.evaluate_on or spec.data),
+    )
+
+
+def commit(t: Repositories, caller: Caller, job_id: str, reply: Reply) -> dict[str, object]:
+    """Record the version, its held-out report and its alias; the same job does so once."""
+    report = evaluations.commit(t, caller, job_id, reply.evaluation)
+    version = t.calibrators.add_version(
+        caller.tenant,
+        reply.name,
+        task=reply.task,
+        n_classes=reply.n_classes,
+        kind=reply.kind,
+        method=reply.method,
+        status=reply.status,
+        servable=reply.servable,
+        artifact_sha256=reply.artifact_sha256,
+        onnx_sha256=reply.onnx_sha256,
+        certificate=reply.certificate,
+        summary={**reply.summary, "evaluation": report["id"]},
+        fit_rows_sha256=reply.fit_rows_sha256,
+        dataset_id=reply.dataset,
+        job_id=job_id,
+    )
+    if reply.alias is not None and reply.servable:
+        t.calibrators.set_alias(
+            caller.tenant,
+            reply.name,
+            reply.alias,
+            version.version,
+            who=caller.actor,
+            request_id=caller.request_id,
+        )
+    return {
+        "kind": "calibrator",
+        "name": reply.name,
+        "version": version.version,
+        "location": f"/v1/calibrators/{reply.name}/versions/{version.version}",
+    }
+
+
+def summary(made: Made, report: Report, n_fit: int) -> dict[str, Any]:
+    """Return what is told of a fit: its candidates, and held-out rows before and after."""
+    assert report.comparison is not None
+    before, after = report.comparison.candidates
+    return {
+        "n_fit": n_fit,
+        "candidates": msgspec.to_builtins(made.candidates),
+        "diagnostics": msgspec.to_builtins(made.diagnostics),
+        "held_out": {
+            "n": report.metrics.n,
+            "optimistic": report.optimistic,
+            "verdict": report.verdict.sentence,
+            "before": evaluations.figures(before.metrics),
+            "after": evaluations.figures(after.metrics),
+            "differences": msgspec.to_builtins(after.differences),
+        },
+    }
+
+
+def _once(rows: Predictions) -> Callable[[], Iterator[Predictions]]:
+    return lambda: iter((rows,))

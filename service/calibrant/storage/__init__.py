@@ -1,0 +1,1 @@
+"""Keep and find things: metadata in SQL, immutable blobs by content, tables of rows."""

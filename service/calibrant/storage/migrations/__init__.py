@@ -1,0 +1,1 @@
+"""The history of the metadata tables, run by Alembic inside `Metadata.migrate`."""
