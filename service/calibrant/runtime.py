@@ -71,9 +71,9 @@ def use_kernel_cache(settings: Settings) -> None:
 
 def warm() -> None:
     """Load the compiled kernels, so that no request waits for them."""
-    from calibrant.numerics.calibrators import apply
+    from calibrant.numerics.warm import warm
 
-    apply.warm()
+    warm()
 
 
 def check_exposure(settings: Settings) -> None:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
+import time
 from typing import Any
 
 import pytest
@@ -38,6 +40,33 @@ def test_a_queued_job_can_be_cancelled(site: Any) -> None:
     assert (view.state, view.done) == ("cancelled", True)
     assert view.error.code == "cancelled"
     assert view.finished_at is not None
+
+
+def rewrite(site: Any, job_id: str, **columns: Any) -> None:
+    """Bring a job into a state that takes a long time to reach."""
+    database = sqlite3.connect(site.url.removeprefix("sqlite:///"))
+    values = ", ".join(f"{name} = :{name}" for name in columns)
+    with database:
+        database.execute(
+            f"UPDATE workflow_status SET {values} WHERE workflow_uuid = :id",
+            columns | {"id": job_id},
+        )
+    database.close()
+
+
+def test_a_job_whose_deadline_passed_without_a_worker_is_timed_out(site: Any) -> None:
+    site.put("a", "echo")
+    now = int(time.time() * 1000)
+    rewrite(site, "a", status="CANCELLED", workflow_deadline_epoch_ms=now, completed_at=now + 400)
+    view = site.queue.look("a")
+    assert (view.state, view.error.code) == ("timed_out", "timed_out")
+
+
+def test_a_job_that_takes_every_worker_down_is_given_up(site: Any) -> None:
+    site.put("a", "echo")
+    rewrite(site, "a", status="MAX_RECOVERY_ATTEMPTS_EXCEEDED", recovery_attempts=22)
+    view = site.queue.look("a")
+    assert (view.state, view.error.code, view.attempts) == ("failed", "crashed", 22)
 
 
 def test_a_database_that_is_away_is_unavailable() -> None:

@@ -73,6 +73,13 @@ def test_a_commit_that_cannot_reach_its_store_is_tried_again_without_computing(b
     assert (busy.commits().count("away"), len(busy.runs()) - before) == (3, 1)
 
 
+def test_a_commit_with_a_bug_fails_the_job_without_quoting_it(busy: Any) -> None:
+    busy.put("bug", "echo", text="bug")
+    view = busy.wait("bug")
+    assert (view.state, view.error.code) == ("failed", "internal")
+    assert "secret" not in view.error.detail
+
+
 def test_progress_can_be_watched_and_the_job_cancelled(busy: Any, until_gone: Any) -> None:
     busy.put("long", "steps", of=1000, pause=0.01)
     view = busy.wait("long", lambda view: view.progress is not None)

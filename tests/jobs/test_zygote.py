@@ -161,6 +161,7 @@ def test_a_killed_zygote_takes_its_children_along_and_is_replaced(
     assert zygote.pid not in {None, before}
 
 
+@pytest.mark.live
 def test_a_zygote_that_hangs_is_killed_with_the_child_that_must_stop(
     zygote: Zygote, until_gone: Gone
 ) -> None:

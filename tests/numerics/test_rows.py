@@ -203,7 +203,7 @@ def test_a_shift_of_logits_changes_nothing_but_rounding(k: int, shift: float, se
 
 @pytest.mark.parametrize("k", [3, 100])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("bad", [np.nan, -np.nan, np.inf])
+@pytest.mark.parametrize("bad", [np.nan, -np.nan, np.inf], ids=["nan", "-nan", "inf"])
 @pytest.mark.parametrize("kind", ["logits", "probabilities"])
 def test_scores_that_are_no_numbers_are_counted(k: int, dtype: type, bad: float, kind: str) -> None:
     scores = np.full((200, k), 1 / k, dtype=dtype)

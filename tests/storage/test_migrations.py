@@ -5,10 +5,13 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
 from calibrant.errors import Unavailable, Unusable
 from calibrant.storage.metadata import Metadata
+from calibrant.storage.metadata.database import NEWEST_MIGRATION
 from calibrant.storage.metadata.schema import metadata as tables
 
 PEPPER = bytes(32)
@@ -49,6 +52,7 @@ def test_many_may_migrate_at_once(empty_url):
 _MIGRATE = """
 import sys
 from calibrant.storage.metadata import Metadata
+from calibrant.storage.metadata.database import NEWEST_MIGRATION
 metadata = Metadata(sys.argv[1], pepper=bytes(32))
 sys.stdin.read()
 metadata.migrate()
@@ -124,3 +128,10 @@ def test_sqlite_writes_reach_the_disk_before_they_are_acknowledged(metadata):
         "foreign_keys": 1,
         "busy_timeout": 30_000,
     }
+
+
+def test_the_newest_migration_is_the_one_that_is_looked_for() -> None:
+    config = Config()
+    config.set_main_option("script_location", "calibrant.storage:migrations")
+    config.set_main_option("path_separator", "os")
+    assert ScriptDirectory.from_config(config).get_current_head() == NEWEST_MIGRATION

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from operator import attrgetter
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -15,7 +16,7 @@ from starlette.routing import Match
 from calibrant import __version__
 from calibrant.api.answers import Answer, failure
 from calibrant.api.auth import Authenticator
-from calibrant.api.front import Front, not_allowed
+from calibrant.api.front import Front, not_allowed, unexpected
 from calibrant.api.openapi import described
 from calibrant.api.pages import router as pages_router
 from calibrant.api.routes import admin, calibrators, datasets, evaluations, health, inference, jobs
@@ -65,6 +66,7 @@ def create_app(settings: Settings) -> Front:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        generate_unique_id_function=attrgetter("name"),
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     app.state.service = service
@@ -74,6 +76,7 @@ def create_app(settings: Settings) -> Front:
     app.add_exception_handler(CalibrantError, _expected)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, partial(_http, app))
+    app.add_exception_handler(Exception, _unexpected)
     return Front(service, app)
 
 
@@ -102,6 +105,12 @@ def _look_up(runtime: Runtime) -> partial[Caller] | None:
 async def _expected(request: Request, error: Exception) -> Response:
     assert isinstance(error, CalibrantError)
     return _response(failure(error, request.state.request_id, path=request.url.path))
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    """Say that something went wrong, and nothing else; `Front` logs what."""
+    del error
+    return await _expected(request, unexpected())
 
 
 async def _invalid(request: Request, error: Exception) -> Response:

@@ -110,9 +110,7 @@ def _walk(demo: Demo, say: Callable[[str], None]) -> Story:
         demo.http.put("/v1/calibrators/flights/aliases/champion", json={"version": number})
     )
     say("serving calibrated probabilities")
-    served = _answer(
-        demo.http.post("/v1/calibrators/flights/calibrate", json=EXAMPLE_CALL)
-    )
+    served = _answer(demo.http.post("/v1/calibrators/flights/calibrate", json=EXAMPLE_CALL))
     say("drawing two diagrams at n = 300")
     bet = _bet(demo)
     return Story(march, may, raw, versions, hidden, compared, promoted, served, bet)
@@ -157,7 +155,9 @@ def _fit(
     on = {key: value for key, value in _rows(may).items() if key in {"dataset", "columns"}}
     body = {**_rows(march), **method, "evaluate_on": on}
     return _answer(
-        demo.http.post("/v1/calibrators/flights/versions", json=body, headers={"prefer": "wait=120"})
+        demo.http.post(
+            "/v1/calibrators/flights/versions", json=body, headers={"prefer": "wait=120"}
+        )
     )
 
 

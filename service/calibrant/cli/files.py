@@ -39,7 +39,9 @@ TaskOption = Annotated[str | None, typer.Option("--task", help="binary or multic
 KindOption = Annotated[
     str | None, typer.Option("--score-kind", help="probabilities or logits; never inferred.")
 ]
-Slices = Annotated[list[str] | None, typer.Option("--slice", help="Column to slice by; repeatable.")]
+Slices = Annotated[
+    list[str] | None, typer.Option("--slice", help="Column to slice by; repeatable.")
+]
 Weights = Annotated[str | None, typer.Option(help="Weight column.")]
 Ids = Annotated[str | None, typer.Option(help="Column that identifies rows.")]
 Time = Annotated[str | None, typer.Option(help="Time column.")]
@@ -118,17 +120,19 @@ def _decide(
     complete = wanted.scores and wanted.task and wanted.score_kind
     said = bool(complete and (wanted.labels or not need_labels))
     if said:
-        mapping = replace(mapping, ids=wanted.ids, time=wanted.time, slices=tuple(wanted.slices or ()))
+        mapping = replace(
+            mapping, ids=wanted.ids, time=wanted.time, slices=tuple(wanted.slices or ())
+        )
         mapping = replace(mapping, labels=wanted.labels)
     else:
         _show(proposal)
     if not mapping.scores or task is None or kind is None or (need_labels and not mapping.labels):
         missing = ", ".join(proposal.missing) or "what holds the scores and the labels"
-        raise Unusable(f"Say which columns hold what (not clear: {missing}). For example:\n  {_EXAMPLE}")
-    if task not in {"binary", "multiclass"} or kind not in {"probabilities", "logits"}:
         raise Unusable(
-            "--task is binary or multiclass, --score-kind is probabilities or logits."
+            f"Say which columns hold what (not clear: {missing}). For example:\n  {_EXAMPLE}"
         )
+    if task not in {"binary", "multiclass"} or kind not in {"probabilities", "logits"}:
+        raise Unusable("--task is binary or multiclass, --score-kind is probabilities or logits.")
     if not said and not wanted.yes:
         _ask(path, mapping, task, kind)
     return mapping, cast("Task", task), cast("ScoreKind", kind)

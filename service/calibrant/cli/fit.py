@@ -30,7 +30,9 @@ def fit(
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Where the calibrator (JSON) goes.")
     ] = Path("calibrator.json"),
-    method: Annotated[str, typer.Option(help="`auto` or a kind: temperature, isotonic, ...")] = "auto",
+    method: Annotated[
+        str, typer.Option(help="`auto` or a kind: temperature, isotonic, ...")
+    ] = "auto",
     scores: files.Scores = None,
     labels: files.Labels = None,
     task: files.TaskOption = None,
@@ -71,9 +73,7 @@ def fit(
         other = nullcontext(None) if evaluate_on is None else files.open_like(evaluate_on, table)
         with other as judged_table, progress.status("fitting") as status:
             if judged_table is None:
-                rule = Holdout(
-                    fraction=holdout, by=cast("Literal['hash', 'time', 'group']", by)
-                )
+                rule = Holdout(fraction=holdout, by=cast("Literal['hash', 'time', 'group']", by))
                 mask = held_out(rows, identities, rule)
                 judged, seen = opened(rows.take(mask)), identities[mask]
                 rows, identities = rows.take(~mask), identities[~mask]
@@ -87,7 +87,9 @@ def fit(
             graph = to_onnx(made.calibrator, score_kind=table.score_kind)
             certificate = certify(made.calibrator, graph, score_kind=table.score_kind)
     screen = console()
-    screen.print(f"[bold]{made.kind}[/], status [bold]{made.status}[/], fitted on {len(rows):,} rows")
+    screen.print(
+        f"[bold]{made.kind}[/], status [bold]{made.status}[/], fitted on {len(rows):,} rows"
+    )
     _print_candidates(screen, made)
     screen.print("\n[bold]On held-out rows:[/]")
     print_report(screen, report)
@@ -104,13 +106,14 @@ def fit(
 def _print_candidates(screen: Console, made: Made) -> None:
     if not made.candidates:
         return
-    table = Table("candidate", "log loss (5 folds)", "gain over identity", "status", box=box.SIMPLE_HEAD)
+    table = Table(
+        "candidate", "log loss, 5 folds", "gain over identity, 95 %", "status", box=box.SIMPLE_HEAD
+    )
     for candidate in made.candidates:
-        chosen = " ←" if candidate.name == made.kind else ""
-        table.add_row(
-            candidate.name + chosen,
-            "-" if candidate.loss is None else f"{candidate.loss:.5f}",
-            "-" if candidate.gain is None else f"{candidate.gain:+.5f} ± {candidate.gain_se:.5f}",
-            candidate.status,
-        )
+        chosen = " ←" if candidate.kind == made.kind else ""
+        gain = "-"
+        if candidate.gain is not None:
+            gain = f"{candidate.gain:+.5f} ({candidate.gain_low:+.5f}, {candidate.gain_high:+.5f})"
+        loss = "-" if candidate.loss is None else f"{candidate.loss:.5f}"
+        table.add_row(candidate.kind + chosen, loss, gain, candidate.status)
     screen.print(table)

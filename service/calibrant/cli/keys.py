@@ -38,8 +38,10 @@ def list_keys(tenant: Tenant = "default") -> None:
     """List the keys of a tenant, without their secrets."""
     with open_metadata(read_settings()) as metadata:
         for key in keys.page(metadata, tenant, limit=1000).items:
-            state = "revoked" if key.revoked else "expires " + (
-                f"{key.expires:%Y-%m-%d}" if key.expires else "never"
+            state = (
+                "revoked"
+                if key.revoked
+                else "expires " + (f"{key.expires:%Y-%m-%d}" if key.expires else "never")
             )
             typer.echo(f"{key.id}  {','.join(key.scopes)}  {state}  {key.label}")
 

@@ -26,6 +26,8 @@ COLOURS = {
     "fail": "red",
 }
 MAX_SLICES = 20
+WORDS = frozenset({"read as", "why"})
+"""Columns of sentences: they wrap."""
 
 
 def console(*, err: bool = False) -> Console:
@@ -55,8 +57,18 @@ def print_report(out: Console, report: Report) -> None:
         out.print(f"best by log loss: [bold]{escape(report.comparison.best)}[/]")
     if report.gates:
         out.print(_gates_table(report))
-    for note in report.notes:
-        out.print(f"[dim]note: {escape(note.pointer)}: {escape(note.reason)}[/]")
+    _print_notes(out, report)
+
+
+def _print_notes(out: Console, report: Report) -> None:
+    """Print notes on all rows; those on slices and periods are many and in the JSON report."""
+    overall = [
+        note for note in report.notes if not note.pointer.startswith(("/slices", "/periods"))
+    ]
+    for note in overall:
+        out.print(f"[dim]note: {escape(note.reason)}[/]")
+    if more := len(report.notes) - len(overall):
+        out.print(f"[dim]{more} notes on slices and periods: see --json[/]")
 
 
 def figure(value: float | None, digits: int = 4) -> str:
@@ -69,25 +81,44 @@ def interval(ends: tuple[float, float] | None) -> str:
     return "" if ends is None else f"[{ends[0]:.3g}, {ends[1]:.3g}]"
 
 
+def _fixed(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _gap(value: float | None, ends: tuple[float, float] | None) -> str:
+    """Return a signed figure with half the width of its interval."""
+    if value is None:
+        return "-"
+    return f"{value:+.3f}" + ("" if ends is None else f" ± {(ends[1] - ends[0]) / 2:.3f}")
+
+
 def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
     for position, column in enumerate(columns):
-        table.add_column(column, justify="right" if position else "left", overflow="fold")
+        # words at the ends may be cut short on a narrow screen, figures never
+        words = position == 0 or column in WORDS
+        table.add_column(
+            column,
+            justify="left" if words else "right",
+            overflow="ellipsis",
+            no_wrap=column not in WORDS,
+            min_width=None if words else len(column),
+        )
     return table
 
 
 def _metrics_table(report: Report) -> Table:
-    table = _table(f"{report.metrics.n:,} labelled rows", "", "value", "95 % interval", "read as")
+    table = _table(f"{report.metrics.n:,} labelled rows", "", "value", "95 %", "read as")
     m = report.metrics
     floor = m.ece_noise_floor
-    chance = "" if floor is None else f"chance alone gives {floor.mean:.4f}, up to {floor.p95:.4f}"
+    chance = "" if floor is None else f"by chance {floor.mean:.3f} to {floor.p95:.3f}"
     for name, value, hint in (
         ("ece", m.ece, chance),
-        ("rmsce_debiased", m.rmsce_debiased, "root mean square error without noise"),
-        ("bias", m.bias, "mean score minus base rate"),
-        ("mce", m.mce, "" if m.mce_count is None else f"largest gap, in a bin of {m.mce_count:,}"),
-        ("calibration_slope", m.calibration_slope, "below 1: over-confident"),
-        ("calibration_intercept", m.calibration_intercept, "above 0: scores too low"),
+        ("rmsce_debiased", m.rmsce_debiased, "RMS error, noise removed"),
+        ("bias", m.bias, "score minus rate"),
+        ("mce", m.mce, "" if m.mce_count is None else f"of a bin with {m.mce_count:,} rows"),
+        ("calibration_slope", m.calibration_slope, "< 1: over-confident"),
+        ("calibration_intercept", m.calibration_intercept, "> 0: scores too low"),
         ("nll", m.nll, ""),
         ("brier", m.brier, ""),
         ("accuracy", m.accuracy, ""),
@@ -113,41 +144,44 @@ def _grouped(report: Report) -> Iterable[tuple[str, list[tuple[str, Metrics]]]]:
 
 
 def _slices_table(title: str, parts: Sequence[tuple[str, Metrics]]) -> Table:
-    table = _table(title, "slice", "n", "score", "rate", "bias", "", "ece", "chance", "nll")
+    table = _table(title, "slice", "n", "score", "rate", "score - rate", "ece", "by chance")
     for name, m in parts:
         floor = m.ece_noise_floor
         table.add_row(
-            escape(name),
+            escape(name.partition("=")[2] if name.count("=") == 1 else name),
             f"{m.n:,}",
-            figure(m.mean_score, 3),
-            figure(m.base_rate, 3),
-            "-" if m.bias is None else f"{m.bias:+.3f}",
-            interval(m.intervals.get("bias")),
-            figure(m.ece, 3),
-            "-" if floor is None else figure(floor.mean, 2),
-            figure(m.nll),
+            _fixed(m.mean_score),
+            _fixed(m.base_rate),
+            _gap(m.bias, m.intervals.get("bias")),
+            _fixed(m.ece),
+            "-" if floor is None else _fixed(floor.mean),
         )
     return table
 
 
 def _worst_table(worst: Sequence[WorstSlice]) -> Table:
     table = _table(
-        "worst slices, corrected for having looked at all", "slice", "n", "gap", "interval", "p"
+        "worst slices, corrected for having looked at all", "slice", "n", "score - rate", "", "p"
     )
     for part in worst[:MAX_SLICES]:
         table.add_row(
             escape(part.name),
             f"{part.n:,}",
-            f"{part.effect:+.3f} ({part.direction})",
-            interval(part.interval),
-            f"{part.p_adjusted:.1g}",
+            _gap(part.effect, part.interval),
+            part.direction,
+            f"{part.p_adjusted:.0e}",
         )
     return table
 
 
 def _comparison_table(candidates: Sequence[CandidateReport], baseline: str) -> Table:
     table = _table(
-        f"on the same rows, differences to {baseline}", "calibrator", "nll", "Δ nll", "Δ brier", "ece"
+        f"on the same rows, differences to {baseline}",
+        "calibrator",
+        "log loss",
+        "Δ log loss",
+        "Δ brier",
+        "ece",
     )
     for part in candidates:
         table.add_row(
@@ -164,10 +198,8 @@ def _difference(found: Difference | None) -> str:
     if found is None:
         return "-"
     colour = {True: "green", False: "red", None: "default"}[found.better]
-    low, high = found.interval
-    return f"[{colour}]{found.value:+.4f}[/] [{low:+.4f}, {high:+.4f}]".replace(
-        " [", " \\[", 1
-    )
+    half = (found.interval[1] - found.interval[0]) / 2
+    return f"[{colour}]{found.value:+.4f}[/] ± {half:.4f}"
 
 
 def _gates_table(report: Report) -> Table:

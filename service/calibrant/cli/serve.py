@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import socket
+import subprocess
 import sys
 from collections.abc import Callable
 
 import typer
 
+from calibrant import __version__
 from calibrant.errors import Unavailable, Unusable
 from calibrant.settings import Settings
 
@@ -33,6 +35,8 @@ def read_settings() -> Settings:
     logging.basicConfig(
         level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
+    for chatty in ("alembic", "dbos"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     return settings
 
 
@@ -49,11 +53,24 @@ def serve() -> None:
     _check_port(settings)
     use_kernel_cache(settings)
     migrate_all(settings)
+    compile_kernels(settings)
     command = (sys.executable, "-m", "calibrant.cli")
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     typer.echo(f"calibrant on http://{host}:{settings.port}  pages: /ui  API: /docs", err=True)
     services = [Service("api", (*command, "api")), Service("worker", (*command, "worker"))]
     raise typer.Exit(Supervisor(services).run())
+
+
+def compile_kernels(settings: Settings) -> None:
+    """Compile the kernels once, in a process of its own, before several would do it at a time."""
+    done = settings.data_dir / "kernels" / f"{__version__}.complete"
+    if done.exists():
+        return
+    typer.echo("compiling the numeric kernels, once; this takes about a minute", err=True)
+    warm = "from calibrant.numerics.warm import warm_all; warm_all()"
+    subprocess.run([sys.executable, "-c", warm], check=True)
+    done.parent.mkdir(parents=True, exist_ok=True)
+    done.touch()
 
 
 def api() -> None:
@@ -73,7 +90,7 @@ def api() -> None:
 def worker() -> None:
     """Run a worker: it takes jobs from the queue and computes them in child processes."""
     from calibrant.jobs.worker import WorkerConfig, run_worker
-    from calibrant.operations import jobs, verbs
+    from calibrant.operations import upkeep, verbs
     from calibrant.runtime import open_context, use_kernel_cache
 
     settings = read_settings()
@@ -84,7 +101,7 @@ def worker() -> None:
         queues={"cpu": settings.cpu_slots},
     )
     with open_context(settings) as context:
-        jobs.resume(context)
+        upkeep.keep_up(context)
 
         def commit(job_id: str, operation: str, reply: str) -> str:
             return verbs.commit(context.metadata, job_id, operation, reply)

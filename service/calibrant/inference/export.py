@@ -119,7 +119,9 @@ class _ClassAxes:
     def logits(self) -> str:
         if self._kind == "logits":
             return self._scores
-        return self._graph.op("Log", self._graph.op("Max", self._scores, self._graph.constant(TINY)))
+        return self._graph.op(
+            "Log", self._graph.op("Max", self._scores, self._graph.constant(TINY))
+        )
 
     def log_probability(self) -> str:
         if self._kind == "logits":
@@ -338,7 +340,9 @@ def _apply_members(graph: GraphBuilder, calibrator: SlicedCalibrator, pooled: st
     members = list(calibrator.members.values())
     binary = calibrator.task == "binary"
     names = ("a", "b") if binary else ("scale", "bias")
-    blank = (1.0, 0.0) if binary else (np.ones(calibrator.n_classes), np.zeros(calibrator.n_classes))
+    blank = (
+        (1.0, 0.0) if binary else (np.ones(calibrator.n_classes), np.zeros(calibrator.n_classes))
+    )
     tables = [
         np.array([m.params.get(name, plain) for m in members] + [plain], dtype=np.float64)
         for name, plain in zip(names, blank, strict=True)
@@ -365,7 +369,9 @@ def _apply_members(graph: GraphBuilder, calibrator: SlicedCalibrator, pooled: st
 def _member_index(graph: GraphBuilder, calibrator: SlicedCalibrator) -> str:
     """Return the position of each row's member, one past the last for an unknown slice."""
     n = len(calibrator.members)
-    values = [sorted({key[d] for key in calibrator.members}) for d in range(len(calibrator.dimensions))]
+    values = [
+        sorted({key[d] for key in calibrator.members}) for d in range(len(calibrator.dimensions))
+    ]
     place = graph.constant(0, np.int64)
     for dimension, known in zip(calibrator.dimensions, values, strict=True):
         code = graph.op(

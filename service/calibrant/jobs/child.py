@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import gc
+import logging
 import os
 import select
 import signal
@@ -18,6 +19,7 @@ import socket
 import sys
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn
 
 from calibrant.errors import CalibrantError, Unavailable
@@ -38,6 +40,8 @@ from calibrant.jobs.frames import (
     pack,
     read_frame,
 )
+
+logger = logging.getLogger(__name__)
 
 ProgressCall = Callable[[int, int, str], None]
 Compute = Callable[[str, str, ProgressCall], str]
@@ -66,9 +70,17 @@ def serve_zygote(compute: Compute, preload: Callable[[], object] | None = None) 
     faulthandler.enable()
     if preload is not None:
         preload()
+    _count_threads()
     gc.collect()
     gc.freeze()  # keeps the pages of the loaded libraries shared after a fork
     _Zygote(control, compute).serve()
+
+
+def _count_threads() -> None:
+    """Warn if a library started threads: a child may find their locks closed for ever."""
+    tasks = Path("/proc/self/task")  # counts those that Python does not know, too
+    if tasks.exists() and (threads := len(list(tasks.iterdir()))) > 1:
+        logger.warning("%d threads are alive before the first fork", threads)
 
 
 def _take_stdin() -> socket.socket:

@@ -86,9 +86,9 @@ def run_worker(config: WorkerConfig, commit: Commit) -> NoReturn:
     commit : callable (job_id, operation, reply text) -> result text
         Idempotent: after an accident it is called again with the same reply.
     """
+    lifeline.follow()  # first: what follows takes long to import
     from calibrant.storage.metadata.database import Database
 
-    lifeline.follow()
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from calibrant.numerics.table import bits
+from calibrant.numerics.table import bits, plain, slice_codes
 
 Status = Literal["ok", "empty", "single_class", "no_variation", "separable", "not_converged"]
 Floats = NDArray[np.float64]
@@ -175,9 +175,9 @@ class _Data:
         return cls(
             logit(score),
             bits(outcome),
-            np.zeros(1) if weights is None else np.ascontiguousarray(weights, dtype=np.float64),
+            np.zeros(1) if weights is None else plain(weights),
             weights is not None,
-            np.zeros(1, np.int32) if codes is None else np.ascontiguousarray(codes, np.int32),
+            np.zeros(1, np.int32) if codes is None else slice_codes(codes),
             codes is not None,
             n_slices,
         )

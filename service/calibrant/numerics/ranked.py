@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import chdtrc, erfc
 
 from calibrant.numerics.rows import CLIP_EPS
-from calibrant.numerics.table import Bins, bits, divide, plain
+from calibrant.numerics.table import Bins, bits, divide, plain, slice_codes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -165,7 +165,7 @@ def auroc_by_slice(
 
     order = ascending(score) if order is None else order
     area, positive, negative = np.zeros(n_slices), np.zeros(n_slices), np.zeros(n_slices)
-    column = np.ascontiguousarray(codes, dtype=np.int32)
+    column = slice_codes(codes)
     weighted = weights is not None
     w = np.zeros(1) if weights is None else plain(weights)
     ranks.auroc_by_slice(
@@ -344,16 +344,16 @@ def corp(
     ----------
     .. [1] Dimitriadis, Gneiting, Jordan (2021), PNAS 118.
     """
-    from calibrant.numerics.kernels import ranks
+    from calibrant.numerics.kernels import pava
 
     w, y = ranked.w.astype(np.float64), ranked.y.astype(np.float64)
-    level = np.empty(len(w))
-    ranks.isotonic(ranked.w, ranked.y, level)
+    _, _, mass, hits = pava.pooled_sorted(ranked.score, w, y)
     loss = _brier_sum if score == "brier" else _log_loss_sum
     given = ranked.score if score == "brier" else np.clip(ranked.score, clip_eps, 1.0 - clip_eps)
     total = float(w.sum())
-    rate = np.full(len(w), float(y.sum()) / total)
-    given_loss, fitted, constant = (loss(w, y, q) / total for q in (given, level, rate))
+    fitted = loss(mass, hits, hits / mass) / total
+    constant = loss(*(np.array([part]) for part in (total, y.sum(), y.sum() / total))) / total
+    given_loss = loss(w, y, given) / total
     return Corp(given_loss - fitted, constant - fitted, constant, given_loss)
 
 

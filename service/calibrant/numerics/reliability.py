@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import bdtr, bdtrik
+from scipy.special import bdtrik, betaincc
 
 from calibrant.numerics.intervals import clopper_pearson
 from calibrant.numerics.ranked import equal_mass_bins, rank
@@ -127,6 +127,12 @@ def _binomial_quantile(tail: float, n: Floats, p: Floats) -> Floats:
     inside = np.clip(p, 1e-300, 1.0 - 2.0**-53)
     guess = np.clip(np.nan_to_num(np.ceil(bdtrik(tail, n, inside))), 0.0, n)
     below = np.maximum(guess - 1.0, 0.0)
-    result = np.where((guess > 0) & (bdtr(below, n, inside) >= tail), below, guess)
-    result = np.where(bdtr(result, n, inside) < tail, np.minimum(result + 1.0, n), result)
+    result = np.where((guess > 0) & (_binomial_cdf(below, n, inside) >= tail), below, guess)
+    missed = _binomial_cdf(result, n, inside) < tail
+    result = np.where(missed, np.minimum(result + 1.0, n), result)
     return np.where(p <= 0.0, 0.0, np.where(p >= 1.0, n, result))
+
+
+def _binomial_cdf(k: Floats, n: Floats, p: Floats) -> Floats:
+    inside = np.minimum(k, n - 1.0)
+    return np.where(k >= n, 1.0, betaincc(inside + 1.0, n - inside, p))

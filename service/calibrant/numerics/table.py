@@ -45,12 +45,22 @@ def divide(top: NDArray[Any], bottom: NDArray[Any], empty: float = np.nan) -> ND
 
 def bits(outcome: NDArray[Any]) -> NDArray[np.uint8]:
     """Return outcomes as bytes 0 and 1, the one form in which kernels take them."""
-    return np.ascontiguousarray(outcome, dtype=np.bool_).view(np.uint8)
+    return _column(outcome, np.bool_).view(np.uint8)
 
 
 def plain(values: NDArray[Any]) -> NDArray[np.float64]:
-    """Return a contiguous float64 column, the one form in which kernels take scores."""
-    column = np.ascontiguousarray(values, dtype=np.float64)
+    """Return a float64 column, the one form in which kernels take scores and weights."""
+    return _column(values, np.float64)
+
+
+def slice_codes(codes: NDArray[Any]) -> NDArray[np.int32]:
+    """Return an int32 column, the one form in which kernels take slices."""
+    return _column(codes, np.int32)
+
+
+def _column(values: NDArray[Any], dtype: type) -> NDArray[Any]:
+    # A read-only array would be one more type to compile for.
+    column: NDArray[Any] = np.ascontiguousarray(values, dtype=dtype)
     return column if column.flags.writeable else column.copy()
 
 
@@ -169,7 +179,7 @@ _BIN_SUMS = ("n", "w", "p", "y", "v", "c", "w2", "w2v", "w2d2")
 def _codes(codes: NDArray[Any] | None, n: int, n_slices: int) -> tuple[NDArray[np.int32], bool]:
     if codes is None:
         return np.zeros(1, dtype=np.int32), False
-    column = np.ascontiguousarray(codes, dtype=np.int32)
+    column = slice_codes(codes)
     if column.shape != (n,) or (n and int(column.max()) >= n_slices):
         message = f"`codes` must have shape ({n},) and values below {n_slices}"
         raise ValueError(message)

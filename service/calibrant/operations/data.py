@@ -171,7 +171,5 @@ def _unpack(blob: bytes) -> Predictions:
             ids=np.array(texts("ids"), dtype=np.object_) if "ids" in columns else None,
             time=optional("time"),
             groups=category("groups.codes", "groups.values") if "groups.codes" in columns else None,
-            slices={
-                name: category(prefix + name, f"slices.values.{name}") for name in dimensions
-            },
+            slices={name: category(prefix + name, f"slices.values.{name}") for name in dimensions},
         )

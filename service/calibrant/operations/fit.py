@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 from calibrant.errors import Unusable
+from calibrant.numerics.calibrators.auto import Candidate, fit_auto
+from calibrant.numerics.calibrators.fit import fit
+from calibrant.numerics.calibrators.model import Calibrator, SlicedCalibrator
+from calibrant.numerics.calibrators.outcome import Diagnostics, Fit
 from calibrant.numerics.predictions import Predictions
 from calibrant.operations.data import Opened, ScoreKind, Task
 from calibrant.operations.evaluate import evaluate
 from calibrant.operations.evaluate.report import EvaluateSpec, Report
-from calibrant.operations.holdout import Holdout, held_out
 
 ProgressCall = Callable[[int, int, str], None]
 
@@ -33,13 +33,16 @@ class Recipe:
     per_slice : tuple of str
         Dimensions whose slices get a correction of their own, shrunk towards the pooled fit.
     force : bool
-        Allow a fit at a parameter bound to be served, and unregularised kinds.
+        Allow a fit at a parameter bound to be served, and keep one without gain.
+    options : mapping
+        Of the kind, as `numerics.calibrators.fit.fit` names them; none for `auto`.
     """
 
     task: Task
     score_kind: ScoreKind
     method: str = "auto"
     per_slice: tuple[str, ...] = ()
+    options: Mapping[str, str | int | float] = field(default_factory=dict)
     force: bool = False
     seed: int = 0
 
@@ -68,7 +71,71 @@ class Made:
     servable: bool
     diagnostics: Diagnostics
     candidates: tuple[Candidate, ...] = ()
-    slices: tuple[SliceFit, ...] = ()
+    slices: tuple[object, ...] = ()
+
+
+def fit_rows(rows: Predictions, recipe: Recipe, progress: ProgressCall) -> Made:
+    """Fit on labelled rows.
+
+    Raises
+    ------
+    BadBatch
+        If scores or labels cannot be used.
+    Unusable
+        If the method or an option is unknown or does not suit the task.
+    """
+    if recipe.per_slice:
+        return _per_slice(rows, recipe, progress)
+    if recipe.method == "auto":
+        return _auto(rows, recipe, progress)
+    assert rows.labels is not None
+    progress(0, 1, f"fitting {recipe.method}")
+    found = fit(
+        recipe.method,
+        rows.scores,
+        rows.labels,
+        task=recipe.task,
+        score_kind=recipe.score_kind,
+        weights=rows.weights,
+        options=recipe.options,
+        force=recipe.force,
+    )
+    return _made(found, recipe)
+
+
+def _auto(rows: Predictions, recipe: Recipe, progress: ProgressCall) -> Made:
+    assert rows.labels is not None
+    if recipe.options:
+        raise Unusable("`options` belong to a method; `auto` has none.")
+    found = fit_auto(
+        rows.scores,
+        rows.labels,
+        task=recipe.task,
+        score_kind=recipe.score_kind,
+        weights=rows.weights,
+        groups=None if rows.groups is None else rows.groups.codes,
+        seed=recipe.seed,
+        progress=progress,
+    )
+    return replace(_made(found.fit, recipe), candidates=found.table)
+
+
+def _made(found: Fit, recipe: Recipe) -> Made:
+    return Made(
+        calibrator=found.calibrator,
+        kind=found.calibrator.kind,
+        status=found.status,
+        text=found.text,
+        servable=_servable(found.status, recipe),
+        diagnostics=found.diagnostics,
+    )
+
+
+def _servable(status: str, recipe: Recipe) -> bool:
+    """Say whether a status may be served: a clamped parameter only when forced, a stuck one never."""
+    if status == "not_converged":
+        return False
+    return recipe.force or status in {"ok", "no_gain"}
 
 
 def judge(made: Made, source: Opened, recipe: Recipe) -> Report:

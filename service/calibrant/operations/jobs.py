@@ -15,6 +15,7 @@ from calibrant.operations.context import Caller, Context
 from calibrant.storage.metadata import UNFINISHED, Page
 from calibrant.storage.metadata import Job as Record
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """A piece of long work.
@@ -74,12 +75,21 @@ def submit(
     return record.id
 
 
-def resume(context: Context) -> int:
-    """Tell the queue of accepted jobs it may not know of; return how many were looked at."""
-    unfinished = context.metadata.jobs.unfinished()
-    for record in unfinished:
-        _enqueue(context, record)
-    return len(unfinished)
+def resume(context: Context, told: set[str]) -> None:
+    """Tell the queue of accepted jobs it may not know of.
+
+    A process may die between accepting a job and telling the queue; a worker calls this every
+    few seconds.
+
+    Parameters
+    ----------
+    told : set of str
+        Jobs the queue was told of before; the new ones are added.
+    """
+    for record in context.metadata.jobs.unfinished():
+        if record.id not in told:
+            _enqueue(context, record)
+            told.add(record.id)
 
 
 def look(context: Context, caller: Caller, job_id: str) -> Job:

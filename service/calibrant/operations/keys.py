@@ -30,7 +30,9 @@ def create(
     return made
 
 
-def page(metadata: Metadata, tenant: str, *, limit: int = 50, cursor: str | None = None) -> Page[Key]:
+def page(
+    metadata: Metadata, tenant: str, *, limit: int = 50, cursor: str | None = None
+) -> Page[Key]:
     """Return keys, newest first, revoked ones included."""
     return metadata.keys.page(tenant, limit=limit, cursor=cursor)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import msgspec
 
 from calibrant.errors import Unusable
-from calibrant.numerics.calibrators import apply
+from calibrant.numerics.warm import warm_all
 from calibrant.operations import datasets, evaluations, fits
 from calibrant.operations.context import Caller, Context
 from calibrant.operations.jobs import Order
@@ -85,11 +86,9 @@ def _verb(operation: str) -> Verb:
 
 def preload() -> None:
     """Import and warm what computations need, once, before children are forked."""
-    import importlib
-
     for module in ("pyarrow.parquet", "scipy.optimize", "scipy.stats", "onnx", "onnxruntime"):
         try:
             importlib.import_module(module)
         except ImportError:  # onnxruntime comes with the worker extra
             continue
-    apply.warm()
+    warm_all()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import orjson
-from msgspec import Meta, Raw, Struct
+from msgspec import Meta, Raw, Struct, field
 
 from calibrant.errors import BadRequest, CalibrantError, Detail
 from calibrant.wire.decode import decode
@@ -27,7 +27,7 @@ class InputTensor(Struct, frozen=True, kw_only=True):
     shape: list[int]
     datatype: str
     parameters: Parameters = {}
-    data: Raw = Raw()
+    data: Raw = field(default_factory=Raw)
 
 
 class WantedOutput(Struct, frozen=True, kw_only=True):

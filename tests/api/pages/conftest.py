@@ -119,12 +119,12 @@ def _report(**more: object) -> Report:
     better = Difference(value=-0.0123, interval=(-0.015, -0.009), better=True)
     given = {
         "verdict": Verdict(
-            status="calibrated",
-            direction=None,
-            sentence="The probabilities are calibrated: the error is at most 0.015, "
-            "within the tolerance of 0.02 (ECE 0.011, over 28,796 rows).",
-            finding="In total the probabilities look right, but daypart=early is 0.107 too high "
-            "and daypart=evening 0.091 too low: the errors cancel.",
+            status="miscalibrated",
+            direction="too high in daypart=early",
+            sentence="The aggregate looks fine (ECE 0.011), but errors cancel: daypart=early is "
+            "0.107 too high and daypart=evening is 0.091 too low.",
+            finding="The errors cancel: daypart=early is 0.107 too high (mean score 0.201, rate "
+            "0.094, 8,260 rows), while all rows together show a gap of +0.011 (ECE 0.011).",
             tolerance=0.02,
             smallest_detectable=0.012,
         ),

@@ -54,10 +54,10 @@ def html(make_report: Callable[..., Report]) -> str:
     return report_document(make_report(), title="Evaluation ev_1", created=MADE).html
 
 
-def test_the_finding_comes_first_then_the_verdict(html: str) -> None:
+def test_the_verdict_comes_first_then_the_finding(html: str) -> None:
     text = Page(html).text
-    finding, verdict = text.index("daypart=early is 0.107 too high"), text.index("are calibrated:")
-    assert finding < verdict < text.index("base rate")
+    verdict, finding = text.index("but errors cancel:"), text.index("The errors cancel:")
+    assert verdict < finding < text.index("base rate")
 
 
 def test_every_part_of_a_report_is_there(html: str) -> None:

@@ -25,6 +25,8 @@ def main(told: dict[str, object]) -> None:
             raise Conflict("Somebody was faster.")
         if reply == "away":
             raise Unavailable("The metadata is away.")
+        if reply == "bug":
+            raise RuntimeError("a secret of the result")
         if reply == "slow":
             time.sleep(2)
         return f"stored:{reply}"

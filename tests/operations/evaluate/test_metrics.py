@@ -30,9 +30,7 @@ def test_figures_of_four_rows_by_hand(report):
 
 
 def test_multiclass_figures_are_of_the_top_label(report):
-    rows = Predictions(
-        scores=np.array([[0.7, 0.2, 0.1], [0.1, 0.5, 0.4]]), labels=np.array([0, 2])
-    )
+    rows = Predictions(scores=np.array([[0.7, 0.2, 0.1], [0.1, 0.5, 0.4]]), labels=np.array([0, 2]))
     metrics = report(rows, task="multiclass").metrics
     assert metrics.mean_score == pytest.approx(0.6)
     assert metrics.base_rate == metrics.accuracy == 0.5
@@ -65,10 +63,19 @@ def test_integer_weights_equal_repetition_for_estimates(report, draw, rng):
     weights = rng.integers(1, 4, 600)
     weighted = report(replace(rows, weights=weights.astype(float))).metrics
     repeated = report(rows.take(np.repeat(np.arange(600), weights))).metrics
-    for name in (
-        "base_rate mean_score oe_ratio accuracy nll brier ece bias "
-        "calibration_slope calibration_intercept auroc"
-    ).split():
+    for name in [
+        "base_rate",
+        "mean_score",
+        "oe_ratio",
+        "accuracy",
+        "nll",
+        "brier",
+        "ece",
+        "bias",
+        "calibration_slope",
+        "calibration_intercept",
+        "auroc",
+    ]:
         assert getattr(weighted, name) == pytest.approx(getattr(repeated, name), abs=1e-9), name
 
 
@@ -79,8 +86,8 @@ def test_weights_are_reliabilities_for_intervals(report, draw, rng):
     assert weighted.n_effective < 600
     doubled = report(replace(rows, weights=np.full(600, 2.0))).metrics
     plain = report(rows).metrics
-    assert doubled.intervals["nll"] == pytest.approx(plain.intervals["nll"], abs=1e-12)
-    assert doubled.intervals["bias"] == pytest.approx(plain.intervals["bias"], abs=1e-12)
+    for name in ("nll", "bias", "accuracy"):
+        assert doubled.intervals[name] == pytest.approx(plain.intervals[name], abs=1e-9), name
 
 
 def test_rows_of_weight_zero_count_for_nothing(report, draw):
@@ -88,7 +95,7 @@ def test_rows_of_weight_zero_count_for_nothing(report, draw):
     off = np.arange(300) % 3 == 0
     made = report(replace(rows, weights=np.where(off, 0.0, 1.0)))
     assert made.metrics.n == 200
-    assert made.metrics.ece == pytest.approx(report(rows.take(~off)).metrics.ece, abs=1e-12)
+    assert made.metrics.ece == pytest.approx(report(rows.take(~off)).metrics.ece, abs=1e-9)
     assert any(note.code == "weightless" for note in made.notes)
 
 
@@ -205,9 +212,7 @@ def test_the_classification_report_matches_scikit_learn(report, classes):
     made = report(rows, task="multiclass", score_kind="logits", metrics=("all",)).metrics
     found = made.classification_report
     predicted = rows.scores.argmax(axis=1)
-    precision, recall, f1, support = sklearn.precision_recall_fscore_support(
-        rows.labels, predicted
-    )
+    precision, recall, f1, support = sklearn.precision_recall_fscore_support(rows.labels, predicted)
     p = np.exp(rows.scores) / np.exp(rows.scores).sum(axis=1, keepdims=True)
     for k, own in enumerate(found.classes):
         assert own.precision == pytest.approx(precision[k])

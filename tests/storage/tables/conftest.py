@@ -77,5 +77,3 @@ def tables(tmp_path: Path) -> Tables:
 @pytest.fixture
 def canary() -> str:
     return CANARY
-
-

@@ -23,7 +23,7 @@ from calibrant.storage.tables import Limits, canonical, format_of, sniff, write_
 ROWS: dict[str, list[Any]] = {
     "p": [0.1, 0.25, 1e-300, 1.0],
     "y": [0, 1, None, 1],
-    "region": ["eu", None, "ü, \"x\"\nz", "us"],
+    "region": ["eu", None, 'ü, "x"\nz', "us"],
     "ok": [True, False, None, True],
     "id": [1, 2, 3, 2**53 + 1],
 }
@@ -36,25 +36,24 @@ CODINGS = {
 }
 
 
-def encoded(format: str) -> bytes:
+def encoded(form: str) -> bytes:
     table = pa.table(ROWS)
     sink = io.BytesIO()
-    if format == "csv":
+    if form == "csv":
         cells = [",".join(ROWS)]
-        for row in zip(*ROWS.values(), strict=True):
-            cells.append(",".join(_cell(value) for value in row))
+        cells += [",".join(map(_cell, row)) for row in zip(*ROWS.values(), strict=True)]
         return "\n".join(cells).encode() + b"\n"
-    if format == "ndjson":
+    if form == "ndjson":
         rows = [dict(zip(ROWS, row, strict=True)) for row in zip(*ROWS.values(), strict=True)]
         return "\n".join(map(json.dumps, rows)).encode()
-    if format == "json rows":
+    if form == "json rows":
         rows = [dict(zip(ROWS, row, strict=True)) for row in zip(*ROWS.values(), strict=True)]
         return json.dumps(rows, indent=1).encode()
-    if format == "json columns":
+    if form == "json columns":
         return json.dumps(ROWS).encode()
-    if format == "parquet":
+    if form == "parquet":
         pq.write_table(table, sink, row_group_size=3)
-    elif format == "arrow file":
+    elif form == "arrow file":
         with pa.ipc.new_file(sink, table.schema) as writer:
             writer.write_table(table, max_chunksize=3)
     else:
@@ -75,9 +74,9 @@ FORMATS = ["csv", "ndjson", "json rows", "json columns", "parquet", "arrow file"
 
 
 @pytest.mark.parametrize("coding", CODINGS)
-@pytest.mark.parametrize("format", FORMATS)
-def test_every_format_and_coding_gives_the_same_table(tables, format, coding):
-    assert tables.values(CODINGS[coding](encoded(format))) == ROWS
+@pytest.mark.parametrize("form", FORMATS)
+def test_every_format_and_coding_gives_the_same_table(tables, form, coding):
+    assert tables.values(CODINGS[coding](encoded(form))) == ROWS
 
 
 @pytest.mark.parametrize("coding", CODINGS)
@@ -88,11 +87,11 @@ def test_npz_gives_the_same_table_where_it_can_hold_it(tables, coding):
     assert values == {"p": ROWS["p"], "region": ["eu", "", "ü", "us"]}
 
 
-@pytest.mark.parametrize("format", FORMATS)
-def test_what_is_known_about_a_table_does_not_depend_on_its_format(tables, format):
+@pytest.mark.parametrize("form", FORMATS)
+def test_what_is_known_about_a_table_does_not_depend_on_its_format(tables, form):
     import hashlib
 
-    raw = encoded(format)
+    raw = encoded(form)
     info = tables.read(raw)
     assert info.n_rows == 4
     assert {column.name: column.n_null for column in info.columns} == {
@@ -114,7 +113,7 @@ def test_what_is_known_about_a_table_does_not_depend_on_its_format(tables, forma
 
 
 @pytest.mark.parametrize(
-    ("name", "format", "coding"),
+    ("name", "form", "coding"),
     [
         ("a.csv", "csv", None),
         ("A.TSV.GZ", "csv", "gzip"),
@@ -125,10 +124,10 @@ def test_what_is_known_about_a_table_does_not_depend_on_its_format(tables, forma
         ("a.npz", "npz", None),
     ],
 )
-def test_a_file_name_says_format_and_coding(name, format, coding):
+def test_a_file_name_says_format_and_coding(name, form, coding):
     found = format_of(name)
     assert found is not None
-    assert (found.format, found.coding) == (format, coding)
+    assert (found.format, found.coding) == (form, coding)
 
 
 def test_a_name_of_no_known_format_says_nothing():
@@ -136,7 +135,7 @@ def test_a_name_of_no_known_format_says_nothing():
 
 
 @pytest.mark.parametrize(
-    ("text", "format"),
+    ("text", "form"),
     [
         ("p,y\n1,2\n", "csv"),
         ('{"p": 1, "y": 2}\n{"p": 1, "y": 2}\n', "ndjson"),
@@ -147,8 +146,8 @@ def test_a_name_of_no_known_format_says_nothing():
         ("\n [1]", "json"),
     ],
 )
-def test_text_formats_are_told_apart_by_their_beginning(tables, text, format):
-    assert sniff(tables.file(text)).format == format
+def test_text_formats_are_told_apart_by_their_beginning(tables, text, form):
+    assert sniff(tables.file(text)).format == form
 
 
 def test_a_declared_media_type_decides_over_the_name(tables):
@@ -161,11 +160,11 @@ def test_a_media_type_that_nobody_reads_is_refused(tables):
 
 
 @pytest.mark.parametrize(
-    ("declared", "format"),
+    ("declared", "form"),
     [("text/csv", "parquet"), ("application/json", "arrow file"), ("application/x-npz", "csv")],
 )
-def test_bytes_of_another_format_than_declared_are_refused(tables, declared, format):
-    tables.refused(BadRequest, encoded(format), media_type=declared, says="declared")
+def test_bytes_of_another_format_than_declared_are_refused(tables, declared, form):
+    tables.refused(BadRequest, encoded(form), media_type=declared, says="declared")
 
 
 def test_a_declared_coding_that_the_bytes_do_not_have_is_refused(tables):
@@ -231,10 +230,13 @@ def test_any_table_survives_every_format_and_coding(tmp_path: Path, rows, suffix
 
 def _same(found: dict[str, list[Any]], wanted: dict[str, list[Any]], suffix: str) -> bool:
     if suffix in {"csv", "tsv"}:  # text and the kinds of numbers are learned anew
-        return all(
-            math.isclose(a, b, rel_tol=1e-7, abs_tol=1e-44)
-            for a, b in zip(found["f"], wanted["f"], strict=True)
-        ) and found["p"] == wanted["p"]
+        return (
+            all(
+                math.isclose(a, b, rel_tol=1e-7, abs_tol=1e-44)
+                for a, b in zip(found["f"], wanted["f"], strict=True)
+            )
+            and found["p"] == wanted["p"]
+        )
     if suffix == "ndjson":
         return all(found[name] == wanted[name] for name in ("p", "y", "b", "s"))
     return found == wanted

@@ -47,6 +47,7 @@ def failed(error: CalibrantError, request: Request) -> Response:
         "error.html",
         status=error.status,
         headers={name.decode(): value.decode() for name, value in extra},
+        number=error.status,
         title=error.title,
         detail=error.detail,
         errors=error.errors,

@@ -25,7 +25,7 @@ from calibrant.api.once import once
 from calibrant.api.rows import data_of, limit_slices, predictions_of
 from calibrant.api.service import Service
 from calibrant.api.waiting import encoded, outcome
-from calibrant.operations import draw, evaluations, jobs
+from calibrant.operations import datasets, draw, evaluations, jobs
 from calibrant.operations.context import Caller, Context
 from calibrant.operations.draw.pictures import figure_of
 from calibrant.operations.evaluate.report import EvaluateSpec, Report, to_document
@@ -194,6 +194,8 @@ async def _as_job(
     context = service.runtime.context
 
     def submit() -> str:
+        if asked.dataset is not None:
+            datasets.get(context, caller, asked.dataset)  # a wrong id is told now, not by the job
         data = data_of(asked, asked.task, asked.score_kind, context)
         request = evaluations.Request(data=data, spec=spec)
         return jobs.submit(context, caller, "evaluate", request)

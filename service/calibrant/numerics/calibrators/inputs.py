@@ -135,6 +135,35 @@ class Data:
         return found
 
     @cached_property
+    def constant(self) -> bool:
+        """Whether all rows have the same scores, up to a shift of logits."""
+        if self.task == "binary":
+            return bool(self.scores.min() == self.scores.max())
+        return self.survey.constant
+
+    @cached_property
+    def loss(self) -> float:
+        """Mean negative log likelihood of the uncalibrated scores; refuses unusable rows.
+
+        Exact for logits; from probabilities p is held as in `logits`.
+
+        Raises
+        ------
+        BadBatch
+            With counts and first row numbers.
+        """
+        from calibrant.numerics.kernels import affine, temperature
+
+        if self.task == "binary" and self.score_kind == "probabilities":
+            total = affine.loss_of(self.scores, self.labels, self.weights)
+            if np.isnan(total):
+                self.refuse()
+            return float(total) / self.weight_sum
+        _ = self.survey  # refuses what the sums would not notice
+        sums = temperature.pass_binary if self.task == "binary" else temperature.pass_rows
+        return float(sums(self.logits, self.labels, self.weights, 1.0)[0]) / self.weight_sum
+
+    @cached_property
     def survey(self) -> Survey:
         """What the logits show; refuses rows that cannot be used.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from calibrant.numerics.calibrators.inputs import Data
+from calibrant.numerics.calibrators.inputs import EPS, Data
 from calibrant.numerics.calibrators.outcome import Solution
 
 Float64 = NDArray[np.float64]
@@ -98,6 +98,13 @@ def _floored(value: Float64, data: Data, floor: str) -> Float64:
     return np.clip(value, lowest, 1 - lowest)
 
 
+def _block_loss(value: Float64, weight: Float64, total: Float64) -> float:
+    """Return the mean negative log likelihood of groups that share a value."""
+    yes = total * np.log(np.maximum(value, EPS))
+    no = (weight - total) * np.log(np.maximum(1 - value, EPS))
+    return -float((yes + no).sum() / weight.sum())
+
+
 def fit_isotonic(data: Data, *, floor: str = "default", interpolation: str = "linear") -> Solution:
     r"""Fit a non-decreasing map of P(y=1) by isotonic regression.
 
@@ -130,6 +137,8 @@ def fit_isotonic(data: Data, *, floor: str = "default", interpolation: str = "li
     return Solution(
         {"x": x, "y": y, "interpolation": interpolation},
         passes=1,
+        loss=_block_loss(value, blocks.weight, blocks.total),
+        rank_kept=bool((blocks.first == blocks.last).all() and (np.diff(value) > 0).all()),
         notes={"blocks": len(value), "floor": floor},
     )
 
@@ -205,9 +214,9 @@ def fit_histogram(
         at = np.searchsorted(edges, p, side="left") - 1
     at = np.clip(at, 0, len(edges) - 2)
     share = data.weights if data.weighted else None
-    weight = np.bincount(at, share, len(edges) - 1)
+    weight = np.bincount(at, share, len(edges) - 1).astype(np.float64)
     yes = data.labels if share is None else share * data.labels
-    total = np.bincount(at, yes, len(edges) - 1)
+    total = np.bincount(at, yes, len(edges) - 1).astype(np.float64)
     if smoothing == "laplace":
         values = (total + 1) / (weight + 2)
     else:
@@ -216,6 +225,8 @@ def fit_histogram(
     return Solution(
         {"edges": edges, "values": np.clip(values, 0, 1), "binning": binning},
         passes=1,
+        loss=_block_loss(values, weight, total),
+        rank_kept=len(values) == 1 and bool(p.min() == p.max()),
         notes={"bins": len(values), "empty": int((weight == 0).sum())},
     )
 

@@ -43,6 +43,17 @@ def soft_targets(data: Data) -> Float64:
     return np.where(yes, high, low)
 
 
+def one_sided(data: Data) -> bool:
+    """Whether all labels are the same: a class never seen, one against the rest."""
+    return not bool((data.labels != data.labels[0]).any())
+
+
+def _level(data: Data) -> float:
+    """Return the log-odds of the mean soft target, finite for any labels."""
+    mean = float(np.average(soft_targets(data), weights=data.weights if data.weighted else None))
+    return float(np.log(mean / (1 - mean)))
+
+
 def newton(
     features: Float64,
     target: Float64,
@@ -133,6 +144,8 @@ def fit_platt(data: Data, *, targets: str = "platt") -> Solution:
     if not len(z) or z.min() == z.max():
         return Solution({"a": 1.0, "b": 0.0}, "unidentifiable", rank_kept=True)
     target = soft_targets(part) if targets == "platt" else part.labels.astype(np.float64)
+    if one_sided(part):
+        return Solution({"a": 0.0, "b": _level(part)}, "at_bound", 1, rank_kept=False)
     features = np.stack([z / scale, np.ones(len(z))])
     share = part.weights if part.weighted else None
     mean = float(np.average(target, weights=share))
@@ -183,13 +196,15 @@ def fit_beta(data: Data) -> Solution:
     """
     z = np.asarray(data.logits, dtype=np.float64)
     survey = data.survey
-    if survey.constant or z.min() == z.max():
+    if z.min() == z.max():
         return Solution({"a": 1.0, "b": 1.0, "c": 0.0}, "unidentifiable", rank_kept=True)
     log_eps = float(np.log(EPS))
     yes = np.clip(-np.logaddexp(0, -z), log_eps, -EPS)
     no = np.clip(-np.logaddexp(0, z), log_eps, -EPS)
     features = np.stack([yes / survey.scale, -no / survey.scale, np.ones(len(z))])
     target = data.labels.astype(np.float64)
+    if one_sided(data):
+        return Solution({"a": 0.0, "b": 0.0, "c": _level(data)}, "at_bound", 1, rank_kept=False)
     if separated(z, data.labels):
         start = np.array([STEEPEST, STEEPEST, 0.0])
         held = newton(features, target, data.weights, start, free=[2])

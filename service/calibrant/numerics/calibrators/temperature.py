@@ -64,8 +64,8 @@ def _solve(data: Data, scale: float) -> Solution:
     sums: Pass = temperature.pass_binary if data.task == "binary" else temperature.pass_rows
     z, y, w = data.logits, data.labels, data.weights
     start, n = 1.0, len(data)
-    if n > 2000:
-        part = slice(None, None, n // min(max(n // 20, 2000), 10_000))
+    if (every := n // min(max(n // 20, 2000), 10_000)) > 1:
+        part = slice(None, None, every)
         rough = _newton(
             sums,
             (np.ascontiguousarray(z[part]), y[part].copy(), w[part].copy() if w.size else ALL),
@@ -75,7 +75,8 @@ def _solve(data: Data, scale: float) -> Solution:
         )
         start = rough.b if rough.settled else 1.0
     exact = z.size <= EXACT_ELEMENTS
-    enough = (lambda step: step <= 1e-9) if exact else (lambda step: step * step < 1e-7)
+    # a Newton step of relative size e leaves an error of about e^2
+    enough = (lambda step: step * step <= 1e-11) if exact else (lambda step: step * step < 1e-7)
     found = _newton(sums, (z, y, w), scale, start, enough)
     if found.b <= LOWEST * 1.001 or found.b >= HIGHEST / 1.001:
         factor = CLAMP_FLAT if found.b < 1 else CLAMP_SHARP

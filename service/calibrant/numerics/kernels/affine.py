@@ -12,7 +12,7 @@ import numpy as np
 from numba import boolean, njit, types
 
 from calibrant.numerics.kernels.exponential import LOWEST, exp_nonpositive
-from calibrant.numerics.kernels.signature import FLOATS, filled, float64, given
+from calibrant.numerics.kernels.signature import FLOATS, filled, float64, given, int64
 
 EPS = 2.220446049250313e-16
 PAIR = types.Tuple((float64, float64))  # type: ignore[no-untyped-call]
@@ -208,3 +208,30 @@ def logistic_pass(
     for j in range(d):
         for m in range(j):
             hessian[m, j] = hessian[j, m]
+
+
+@njit(
+    [float64(given(t, 1), given(int64, 1), given(float64, 1)) for t in FLOATS],
+    cache=True,
+    nogil=True,
+)
+def loss_of(p: Any, y: Any, w: Any) -> float:
+    """Return the weighted sum of -log of the label's probability, held to at least EPS.
+
+    NaN where a value is not a probability. Unit weights (`w` empty) take logs of products.
+    """
+    loss = 0.0
+    product = 1.0
+    bad = False
+    for i in range(p.size):
+        v = np.float64(p[i])
+        bad |= not (v >= 0.0 and v <= 1.0)
+        own = max(v if y[i] == 1 else 1.0 - v, EPS)
+        if w.size:
+            loss -= w[i] * np.log(own)
+        else:
+            product *= own
+            if product < 1e-280:
+                loss -= np.log(product)
+                product = 1.0
+    return np.nan if bad else loss - np.log(product)

@@ -117,26 +117,3 @@ def cumulative_gap(score, w, y, w2):  # type: ignore[no-untyped-def]
     if total <= 0.0:
         return np.nan, np.nan, np.nan
     return max(high, -low) / total, (high - low) / total, np.sqrt(variance) / total
-
-
-@njit(cache=True, nogil=True)
-def isotonic(w, y, level):  # type: ignore[no-untyped-def]
-    """Fill the weighted isotonic fit of y / w, pooling adjacent violators; return the blocks."""
-    n = w.shape[0]
-    weight, total, end = np.empty(n), np.empty(n), np.empty(n, np.int64)
-    top = -1
-    for i in range(n):
-        top += 1
-        weight[top], total[top], end[top] = float(w[i]), float(y[i]), i + 1
-        while top > 0 and total[top - 1] * weight[top] >= total[top] * weight[top - 1]:
-            weight[top - 1] += weight[top]
-            total[top - 1] += total[top]
-            end[top - 1] = end[top]
-            top -= 1
-    at = 0
-    for b in range(top + 1):
-        value = total[b] / weight[b]
-        while at < end[b]:
-            level[at] = value
-            at += 1
-    return top + 1

@@ -17,6 +17,7 @@ from calibrant.numerics.kernels.exponential import LOWEST, exp_nonpositive
 from calibrant.numerics.kernels.signature import FLOATS, filled, float64, given, int64
 
 BLOCK = 4096  # elements of a working block: it stays in the first-level cache
+FULL = 1e200  # sums of logs are taken as logs of products of up to this size
 
 SUMS = types.Tuple((float64, float64, float64))  # type: ignore[no-untyped-call]
 SURVEY = types.Tuple((boolean, boolean, float64, float64, int64))  # type: ignore[no-untyped-call]
@@ -61,6 +62,7 @@ def pass_rows(z: Any, y: Any, w: Any, c: float) -> tuple[float, float, float]:
     s1 = np.empty(size)
     s2 = np.empty(size)
     loss = 0.0
+    product = 1.0
     slope = 0.0
     curve = 0.0
     for start in range(0, n, size):
@@ -82,10 +84,17 @@ def pass_rows(z: Any, y: Any, w: Any, c: float) -> tuple[float, float, float]:
             weight = w[start + r] if w.size else 1.0
             own = c * x[y[start + r], r]
             mean = s1[r] / s0[r]
-            loss += weight * (np.log(s0[r]) - own)
+            if w.size:
+                loss += weight * np.log(s0[r])
+            else:
+                product *= s0[r]
+                if product > FULL:
+                    loss += np.log(product)
+                    product = 1.0
+            loss -= weight * own
             slope += weight * (mean - own)
             curve += weight * (s2[r] / s0[r] - mean * mean)
-    return loss, slope, curve
+    return loss + np.log(product), slope, curve
 
 
 @njit(
@@ -96,21 +105,39 @@ def pass_rows(z: Any, y: Any, w: Any, c: float) -> tuple[float, float, float]:
 def pass_binary(z: Any, y: Any, w: Any, c: float) -> tuple[float, float, float]:
     """Return the sums of `pass_rows` for binary logits, the softmax of [0, z].
 
-    An infinite logit on its label's side adds 0.
+    An infinite logit on its label's side adds 0. x is held to at least LOWEST.
     """
+    n = z.size
+    value = np.empty(BLOCK)
+    tail = np.empty(BLOCK)
     loss = 0.0
+    product = 1.0
     slope = 0.0
     curve = 0.0
-    for i in range(z.size):
-        v = max(-c * abs(np.float64(z[i])), LOWEST)
-        e = exp_nonpositive(v)
-        p = e / (1.0 + e)
-        own = 0.0 if (z[i] >= 0) == (y[i] == 1) else v
-        weight = w[i] if w.size else 1.0
-        loss += weight * (np.log1p(e) - own)
-        slope += weight * (p * v - own)
-        curve += weight * p * (1.0 - p) * v * v
-    return loss, slope, curve
+    for start in range(0, n, BLOCK):
+        m = min(BLOCK, n - start)
+        for r in range(m):
+            v = max(-c * abs(np.float64(z[start + r])), LOWEST)
+            value[r] = v
+            tail[r] = exp_nonpositive(v)
+        for r in range(m):
+            v = value[r]
+            e = tail[r]
+            weight = w[start + r] if w.size else 1.0
+            if w.size:
+                loss += weight * np.log1p(e)
+            else:
+                product *= 1.0 + e
+                if product > FULL:
+                    loss += np.log(product)
+                    product = 1.0
+            # 1 where the label is on the other side of 0 than the score
+            wrong = np.float64((z[start + r] >= 0) ^ (y[start + r] == 1))
+            p = e / (1.0 + e)
+            loss -= weight * wrong * v
+            slope += weight * (p - wrong) * v
+            curve += weight * p * (1.0 - p) * v * v
+    return loss + np.log(product), slope, curve
 
 
 @njit(

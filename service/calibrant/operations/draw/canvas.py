@@ -97,21 +97,10 @@ class Canvas:
             **self._stroke(stroke, thick, opacity), **extra,
         )  # fmt: skip
 
-    def path(
-        self,
-        points: Sequence[tuple[float, float]],
-        *,
-        stroke: str = "",
-        fill: str = "",
-        thick: float = 1.0,
-        opacity: float = 1.0,
-    ) -> None:
-        """Draw a polyline, or a polygon when it is filled."""
-        steps = " ".join(f"{_number(x)},{_number(y)}" for x, y in points)
-        if fill:
-            self._add("polygon", points=steps, **self._fill(fill, opacity))
-        else:
-            self._add("polyline", points=steps, **self._stroke(stroke, thick, opacity), fill="none")
+    def polygon(self, points: Sequence[tuple[float, float]], *, fill: str) -> None:
+        """Draw a filled polygon in the colour of a role."""
+        corners = " ".join(f"{_number(x)},{_number(y)}" for x, y in points)
+        self._add("polygon", points=corners, **self._fill(fill, 1.0))
 
     def dot(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from calibrant.operations.draw import words
 from calibrant.operations.draw.canvas import Canvas
@@ -51,6 +52,11 @@ def draw_panel(canvas: Canvas, box: Box, figure: Figure) -> None:
     _histogram(canvas, box, figure)
 
 
+def are_neighbours(left: Point, right: Point) -> bool:
+    """Return whether no empty bin lies between two bins."""
+    return right.left - left.right < 1e-9
+
+
 def visibility(n: float, total: float) -> float:
     """Return the opacity of a bin: full from a tenth of the rows, visibly fainter below."""
     share = n / (0.1 * total) if total > 0 else 1.0
@@ -80,7 +86,7 @@ def _band(canvas: Canvas, box: Box, series: Series) -> None:
             continue
         upper = [box.at(point.score, high) for point, (_, high) in run]
         lower = [box.at(point.score, low) for point, (low, _) in run]
-        canvas.path([*upper, *reversed(lower)], fill="band")
+        canvas.polygon([*upper, *reversed(lower)], fill="band")
 
 
 def _runs(series: Series) -> Iterator[list[tuple[Point, tuple[float, float]]]]:
@@ -89,7 +95,7 @@ def _runs(series: Series) -> Iterator[list[tuple[Point, tuple[float, float]]]]:
     for point in series.points():
         if point.band is None:
             continue
-        if run and point.left - run[-1][0].right > 1e-9:
+        if run and not are_neighbours(run[-1][0], point):
             yield run
             run = []
         run.append((point, point.band))
@@ -100,9 +106,10 @@ def _runs(series: Series) -> Iterator[list[tuple[Point, tuple[float, float]]]]:
 def _curve(canvas: Canvas, box: Box, series: Series, role: str) -> None:
     points = list(series.points())
     total = series.total
-    firm = [box.at(point.score, point.rate) for point in points if point.n >= FEW_ROWS]
-    if len(firm) > 1:
-        canvas.path(firm, stroke=role, thick=1.4, opacity=0.45)
+    for before, after in pairwise(points):
+        if min(before.n, after.n) >= FEW_ROWS and are_neighbours(before, after):
+            ends = box.at(before.score, before.rate), box.at(after.score, after.rate)
+            canvas.line(*ends, stroke=role, thick=1.4, opacity=0.45)
     for point in points:
         opacity = visibility(point.n, total)
         if point.interval is not None:

@@ -165,7 +165,8 @@ def _entries(figure: Figure) -> list[tuple[str, str, str]]:
     interval = ", 95 % interval" if any(point.interval for point in points) else ""
     entries = []
     for series, role in zip(figure.series, roles(figure), strict=True):
-        entries.append(("dot", role, (series.name or "bin mean") + interval))
+        mark = "dot" if interval else "bare"
+        entries.append((mark, role, (series.name or "bin mean") + interval))
     entries.append(("few", roles(figure)[-1], f"under {FEW_ROWS} rows"))
     if any(point.band for point in points):
         banded = f" ({figure.series[-1].name})" if len(figure.series) > 1 else ""

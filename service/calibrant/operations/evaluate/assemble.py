@@ -32,10 +32,13 @@ from calibrant.operations.evaluate.measure import (
     measure,
     number,
     smallest_detectable,
+    without_losses,
 )
 from calibrant.operations.evaluate.periods import split
 from calibrant.operations.evaluate.report import (
     ALL,
+    IDENTITY,
+    ROWS_ONLY,
     SCORE_BAND,
     Comparison,
     Diagram,
@@ -53,9 +56,6 @@ from calibrant.operations.evaluate.worst import SHOWN, worst_slices
 
 Stage: TypeAlias = Literal["reported", "raw"]
 Binning: TypeAlias = Literal["equal_width", "equal_mass"]
-
-IDENTITY = "identity"
-"""Name of the candidate that leaves the scores as they came."""
 
 
 def evaluate(
@@ -194,11 +194,9 @@ class _Evaluation:
         periods = self._periods(held)
         losses = Losses.of(rows) if self.baseline else None
         self.weights = rows.weights
-        # from here on only scores, outcomes and labels are needed
-        rows = replace(rows, nll=np.zeros(0), brier=np.zeros(0))
+        rows = without_losses(rows)  # from here on scores, outcomes and labels are enough
         held = replace(held, rows=None)
         every_cut = cuts if periods is None else [*cuts, periods.cut]
-        self._draw(everything.bins, cuts, "reported")
         self._say("ranking")
         classes = self._rank(rows, everything, every_cut)
         self._say("fitting slopes")
@@ -208,6 +206,7 @@ class _Evaluation:
         metrics = self._metrics(everything, held, rows, classes)
         slices = self._slices(cuts, rows)
         by_period = self._period_reports(periods, rows)
+        self._draw(everything.bins, metrics, cuts, slices)
         n_classes = rows.n_classes
         del rows
         self._draw_raw(cuts)
@@ -369,9 +368,11 @@ class _Evaluation:
         self, found: Sequence[Metrics], names: Sequence[str], cut: _Cut, pointer: str, rows: Rows
     ) -> None:
         slopes = cut.measured.slopes
-        by_slice = [name for name in self.optional if name not in optional.ROWS_ONLY]
-        if rows.task == "multiclass":
-            by_slice = [name for name in by_slice if name != "ece_classwise"]
+        by_slice = [name for name in self.optional if name not in ROWS_ONLY]
+        if rows.task == "multiclass" and "ece_classwise" in by_slice:
+            by_slice.remove("ece_classwise")
+            reason = "The mean ECE of the classes is computed for all rows only."
+            self.notes.append(Note(code="all_rows_only", pointer=pointer, reason=reason))
         areas = cut.measured.auroc
         self.notes += notes.missing(
             found,
@@ -384,10 +385,21 @@ class _Evaluation:
             and bool(np.isnan(areas).all()),
         )
 
-    def _draw(self, everything: Bins, cuts: Sequence[_Cut], stage: Stage) -> None:
-        self._picture(everything, (ALL,), stage)
+    def _draw(
+        self,
+        everything: Bins,
+        metrics: Metrics,
+        cuts: Sequence[_Cut],
+        slices: Sequence[SliceReport],
+    ) -> None:
+        """Draw the scores that the report is about."""
+        self._picture(everything, (ALL,), "reported", known=[metrics])
+        done = 0
         for cut in cuts:
-            self._picture(cut.measured.bins, cut.dimension.names, stage)
+            own = slices[done : done + len(cut.dimension)]
+            done += len(own)
+            known = [slice_.metrics for slice_ in own]
+            self._picture(cut.measured.bins, cut.dimension.names, "reported", known=known)
 
     def _draw_raw(self, cuts: Sequence[_Cut]) -> None:
         """Draw the scores before the calibrator, in the slices of the report."""
@@ -407,10 +419,22 @@ class _Evaluation:
         self._picture(by_mass, (ALL,), "raw", "equal_mass")
 
     def _picture(
-        self, bins: Bins, names: Sequence[str], stage: Stage, binning: Binning = "equal_width"
+        self,
+        bins: Bins,
+        names: Sequence[str],
+        stage: Stage,
+        binning: Binning = "equal_width",
+        *,
+        known: Sequence[Metrics] | None = None,
     ) -> None:
         self.pictures += diagrams(
-            bins, names, task=self.spec.task, stage=stage, binning=binning, seed=self.seed
+            bins,
+            names,
+            task=self.spec.task,
+            stage=stage,
+            binning=binning,
+            seed=self.seed,
+            known=known,
         )
 
     def _compare(
@@ -429,6 +453,7 @@ class _Evaluation:
             tuple(cut.dimension for cut in cuts),
             slices,
             len(held.unlabelled),
+            self.optional,
             self.seed,
         )
         return compare(self.sources, self.baseline, paired, {self.subject: known})

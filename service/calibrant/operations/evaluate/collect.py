@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import chain, islice
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -179,8 +180,11 @@ def collect(
     """
     side = _Side(keep_wrong, columns)
     parts = _parts(source, side, progress)
-    first = next(parts, None)
-    rows = None if first is None else Rows.gather(_chain(first, parts), source.n_rows)
+    head = list(islice(parts, 2))
+    if len(head) < 2:  # the usual request: nothing to join, nothing to copy
+        rows = head[0] if head else None
+    else:
+        rows = Rows.gather(chain(head, parts), source.n_rows)
     state = np.concatenate(side.state) if side.state else np.zeros(0, np.int8)
     used, without = state == _USED, state == _UNLABELLED
     n_weightless = int((state == _WEIGHTLESS).sum())
@@ -191,7 +195,7 @@ def collect(
     slices = {}
     while side.slices:
         name, listed = side.slices.popitem()
-        joined = Category.concat(listed)
+        joined = listed[0] if len(listed) == 1 else Category.concat(listed)
         labelled = joined if everything else joined.take(used)
         slices[name] = (labelled, joined.take(without))
     return Collected(
@@ -204,11 +208,6 @@ def collect(
         tuple(side.wrong),
         side.n_fallback,
     )
-
-
-def _chain(first: Rows, rest: Iterator[Rows]) -> Iterator[Rows]:
-    yield first
-    yield from rest
 
 
 def _parts(source: Source, side: _Side, progress: Progress | None) -> Iterator[Rows]:

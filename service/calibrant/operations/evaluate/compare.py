@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from calibrant.numerics.intervals import slice_means
 from calibrant.numerics.ranked import auroc, rank
 from calibrant.numerics.rows import Rows
+from calibrant.operations.evaluate import optional
 from calibrant.operations.evaluate.classes import by_class
 from calibrant.operations.evaluate.collect import Source, collect
 from calibrant.operations.evaluate.gates import PAIRED
@@ -21,6 +22,7 @@ from calibrant.operations.evaluate.measure import (
     measure,
     moments,
     number,
+    without_losses,
 )
 from calibrant.operations.evaluate.names import BY_JSON
 from calibrant.operations.evaluate.report import (
@@ -58,13 +60,14 @@ class Known:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Paired:
-    """What the candidates share: the rows' weights, clusters and slices."""
+    """What the candidates share: the rows' weights, clusters and slices, and what is asked for."""
 
     weights: NDArray[np.float64] | None
     clusters: NDArray[np.int64] | None
     dimensions: tuple[Dimension, ...]
     slices: tuple[SliceReport, ...]
     n_unlabelled: int
+    optional: tuple[str, ...]
     seed: int
 
 
@@ -102,14 +105,18 @@ def _read(source: Source, paired: Paired) -> Known:
     assert rows is not None  # the report itself found labelled rows
     losses = Losses.of(rows)
     measured = measure(rows, None, 1, clusters=paired.clusters, seed=paired.seed)
-    rows = replace(rows, nll=np.zeros(0), brier=np.zeros(0))
+    rows = without_losses(rows)
     add_slopes(measured, rows, None, clusters=paired.clusters)
+    classwise = None
     if rows.task == "binary":
         area = auroc(rank(rows.score, rows.outcome, rows.weights))
     else:
-        area = by_class(source, rows, ()).macro_auroc
+        classes = by_class(source, rows, (), more="ece_classwise" in paired.optional)
+        area, classwise = classes.macro_auroc, number(classes.ece.mean())
     measured.auroc = np.array([area])
-    return Known(figures(measured, [paired.n_unlabelled], seed=paired.seed)[0], losses)
+    metrics = figures(measured, [paired.n_unlabelled], seed=paired.seed)[0]
+    metrics = replace(metrics, ece_classwise=classwise)
+    return Known(optional.add(metrics, rows, paired.optional), losses)
 
 
 def _report(name: str, candidate: Known, baseline: Known, paired: Paired) -> CandidateReport:

@@ -17,6 +17,7 @@ from calibrant.numerics.table import Bins
 from calibrant.operations.evaluate.classes import macro
 from calibrant.operations.evaluate.measure import number
 from calibrant.operations.evaluate.report import (
+    ROWS_ONLY,
     BrierDecomposition,
     ClassificationReport,
     ClassScores,
@@ -25,9 +26,6 @@ from calibrant.operations.evaluate.report import (
 
 MOST_CONFUSED = 50
 """Classes up to which the confusion matrix is in the report."""
-
-ROWS_ONLY = ("classification_report", "most_confident_wrong")
-"""Optional metrics of all rows, not of slices."""
 
 
 def add_to_slices(

@@ -23,6 +23,9 @@ MISSING = "__missing__"
 SCORE_BAND = "score_band"
 """Dimension of the prediction confidence regions, which every report has."""
 
+IDENTITY = "identity"
+"""Name of the candidate that leaves the scores as they came."""
+
 Period = Literal["auto", "hour", "day", "week", "month", "quarter", "year"]
 Status = Literal["calibrated", "miscalibrated", "inconclusive"]
 GateStatus = Literal["pass", "fail", "inconclusive"]
@@ -264,6 +267,8 @@ OPTIONAL_FIELDS: Mapping[str, tuple[str, ...]] = {
     "most_confident_wrong": ("most_confident_wrong",),
 }
 """Names that `options.metrics` takes, and the fields of `Metrics` each of them fills."""
+ROWS_ONLY = ("classification_report", "most_confident_wrong")
+"""Optional metrics of all rows, not of slices, periods and candidates."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -510,12 +515,14 @@ def to_document(report: Report, *, diagrams: bool = False) -> dict[str, Any]:
         if metric not in report.optional_metrics
         for name in names
     ]
-    parts = [document, *document["slices"], *document["periods"]]
+    parts = [*document["slices"], *document["periods"]]
     if document["comparison"]:
         parts += document["comparison"]["candidates"]
     for part in parts:
-        for name in drop:
+        for name in {*drop, *ROWS_ONLY}:
             del part["metrics"][name]
+    for name in drop:
+        del document["metrics"][name]
     return document
 
 

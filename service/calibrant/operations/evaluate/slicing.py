@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibrant.errors import Detail, Unusable
+from calibrant.numerics.edges import equal_edges
 from calibrant.numerics.predictions import Category
 from calibrant.operations.evaluate.report import MISSING, OTHER, SCORE_BAND, Note
 
@@ -104,8 +105,7 @@ def crossed(
 
 def bands(score: NDArray[Any], unlabelled: NDArray[Any]) -> Dimension:
     """Return the prediction confidence regions: ten equal widths of the score."""
-    # the edges of ten bins, as every table here has them: a tenth times an integer is not enough
-    edges = np.linspace(0.0, 1.0, BANDS + 1)[1:-1]
+    edges = equal_edges(BANDS)[1:-1]
     codes, without = (
         np.searchsorted(edges, values, side="right").astype(np.int32)
         for values in (score, unlabelled)
@@ -131,7 +131,10 @@ def folded(
         return tuple(dimensions), ()
     room = limit - fixed - len(free)
     if room < len(free):
-        raise Unusable(f"`max_slices` of {limit} is too small for {len(free)} dimensions")
+        raise Unusable(
+            f"`max_slices` of {limit} is too small: score bands take {fixed}, and each of "
+            f"{len(free)} other dimensions takes at least two."
+        )
     n = [np.bincount(d.codes, minlength=len(d)) + d.unlabelled for d in free]
     # one bar for all dimensions: the slices with the most rows stay, wherever they are
     order = np.argsort(-np.concatenate(n), kind="stable")

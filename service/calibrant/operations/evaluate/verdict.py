@@ -210,5 +210,7 @@ def _sentence(
             f"There is an error between {shown(low)} and {shown(high)}; {rows} cannot tell whether it "
             f"exceeds the tolerance of {limit:.3g} ({figures})."
         )
-    unseen = "" if smallest is None else f"an error below {shown(smallest)} would not have shown; "
+    unseen = (
+        "" if smallest is None else f"an error below {shown(smallest)} could have gone unseen; "
+    )
     return f"{rows} cannot tell: {unseen}{figures}."

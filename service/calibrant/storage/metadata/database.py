@@ -18,6 +18,8 @@ from calibrant.errors import Unavailable, Unusable
 Clock = Callable[[], datetime]
 
 MIGRATION_LOCK = 0x63616C69  # "cali": any constant that nobody else uses in the same database
+NEWEST_MIGRATION = "0001"
+"""The head of `storage/migrations`; a test compares the two."""
 CONNECT_SECONDS = 5
 BUSY_MILLISECONDS = 30_000
 _WRITES = "calibrant_writes"
@@ -90,6 +92,8 @@ class Database:
 
     def migrate(self) -> None:
         """Bring the tables to this version; processes that come at once wait for each other."""
+        if self._is_current():  # alembic is heavy, and nearly always there is nothing to do
+            return
         # Rebuilding a table on SQLite drops the old one, which with foreign keys on would
         # delete what refers to it: hence an engine of its own, and a check before the commit.
         engine = _open(self._url, foreign_keys=False, poolclass=sa.NullPool)
@@ -103,6 +107,14 @@ class Database:
                     assert broken is None, "a migration broke a reference between tables"
         finally:
             engine.dispose()
+
+    def _is_current(self) -> bool:
+        """Look whether the newest migration has run."""
+        with _reported(), self._engine.begin() as connection:
+            if not sa.inspect(connection).has_table("alembic_version"):
+                return False
+            found = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalars()
+            return list(found) == [NEWEST_MIGRATION]
 
     def close(self) -> None:
         """Close every connection."""

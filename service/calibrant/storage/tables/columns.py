@@ -213,7 +213,7 @@ def _text(column: Any, *, name: str, first_row: int, limits: Limits) -> Any:
     values.validate(full=True)
     long = pc.greater(pc.binary_length(values), limits.max_cell_bytes)
     nul = pc.match_substring(values, "\0")
-    faults = Faults()
+    faults = Faults(so_far=True)
     for bad, reason in (
         (long, f"holds text longer than {limits.max_cell_bytes:,} bytes"),
         (nul, "holds the character NUL"),
@@ -224,10 +224,10 @@ def _text(column: Any, *, name: str, first_row: int, limits: Limits) -> Any:
     if faults:
         raise faults.error(Unusable)
     indices = encoded.indices.cast(pa.int32())
-    if values.null_count:
-        indices = pc.if_else(
-            pc.take(values.is_null(), indices), pa.scalar(None, pa.int32()), indices
-        )
+    if values.null_count:  # a null may be in the dictionary rather than in the codes
+        nothing = pc.take(values.is_null(), indices)
+        indices = pc.if_else(nothing, pa.scalar(None, pa.int32()), indices)
+        values = pc.fill_null(values, "")
     return pa.DictionaryArray.from_arrays(indices, values)
 
 

@@ -58,7 +58,9 @@ def whole_labels(
         values = np.where(fractions, values.dtype.type(0), values)
     outside = (values < 0) | (values >= n_classes)
     faults.add(name, f"holds labels outside 0 to {n_classes - 1}", outside, first_row)
-    return np.where(missing | outside, UNLABELLED, values).astype(np.int64)
+    labels = np.where(outside, values.dtype.type(0), values).astype(np.int64)
+    labels[missing | outside] = UNLABELLED
+    return labels
 
 
 class NamedLabels:
@@ -150,10 +152,10 @@ def id_texts(column: Any, *, name: str, faults: Faults, first_row: int) -> NDArr
 
     if pa.types.is_dictionary(column.type):
         most = MAX_VALUE_BYTES["ids"]
-        long = np.array([len(text.encode()) > most for text in column.dictionary.to_pylist()])
-        codes = column.indices.to_numpy(zero_copy_only=False)
+        codes, values = _encoded(column, name=name, faults=faults, first_row=first_row)
+        long = np.array([len(text.encode()) > most for text in values] + [False])
         faults.add(name, f"holds ids of more than {most} bytes", long[codes], first_row)
-        if long.any():
+        if long.any():  # repeated over many rows, they would take what a bomb takes
             return np.full(len(column), "", np.object_)
         column = column.dictionary_decode()
     texts: NDArray[np.object_] = column.cast(pa.string()).to_numpy(zero_copy_only=False)

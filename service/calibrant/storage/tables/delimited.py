@@ -54,41 +54,78 @@ class Delimited:
             If there are too many columns, or a row is longer than a block.
         """
         import pyarrow as pa
-        import pyarrow.csv
 
         with open_counted(self.path, self.coding, self.limits.max_bytes) as stream:
             header = _header(stream, self.limits)
         ragged = _Ragged(header.lines)
         with open_counted(self.path, self.coding, self.limits.max_bytes) as stream:
+            quotes = _Quotes(stream)
+            first, last = 0, None
             try:
-                reader = pa.csv.open_csv(
-                    stream,
-                    read_options=pa.csv.ReadOptions(
-                        use_threads=False,
-                        block_size=_BLOCK,
-                        column_names=header.names,
-                        skip_rows=header.lines,
-                    ),
-                    parse_options=pa.csv.ParseOptions(
-                        delimiter=header.delimiter,
-                        newlines_in_values=True,
-                        invalid_row_handler=ragged,
-                    ),
-                    convert_options=pa.csv.ConvertOptions(
-                        column_types=dict.fromkeys(header.names, pa.binary()),
-                        strings_can_be_null=True,
-                        null_values=[""],
-                        quoted_strings_can_be_null=False,
-                    ),
-                )
-                first = 0
-                for batch in reader:
-                    yield _as_text(batch, first)
+                for batch in _open(quotes, header, ragged):
+                    last = _as_text(batch, first)
+                    yield last
                     first += len(batch)
             except pa.ArrowInvalid as error:
                 raise ragged.error() or _unread(error) from error
-        if ragged.count:
-            raise ragged.error() or AssertionError
+        unusable = ragged.error()
+        if unusable is not None:
+            raise unusable
+        if last is not None and quotes.is_odd and (quotes.is_cut or _ends_in_lines(last)):
+            raise BadRequest("The CSV file ends inside a quoted cell: a quote is not closed.")
+
+
+def _open(stream: Any, header: _Header, ragged: _Ragged) -> Any:
+    import pyarrow as pa
+    import pyarrow.csv as form
+
+    return form.open_csv(
+        stream,
+        read_options=form.ReadOptions(
+            use_threads=False,
+            block_size=_BLOCK,
+            column_names=header.names,
+            skip_rows=header.lines,
+        ),
+        parse_options=form.ParseOptions(
+            delimiter=header.delimiter, newlines_in_values=True, invalid_row_handler=ragged
+        ),
+        convert_options=form.ConvertOptions(
+            column_types=dict.fromkeys(header.names, pa.binary()),
+            strings_can_be_null=True,
+            null_values=[""],
+            quoted_strings_can_be_null=False,
+        ),
+    )
+
+
+class _Quotes(io.RawIOBase):
+    """Passes a stream on and notices how it ends: Arrow closes an open quote at the end itself.
+
+    Without this, a file that was cut off inside a quoted cell would lose its last rows silently.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        super().__init__()
+        self._stream = stream
+        self.is_odd = False
+        self.is_cut = False
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1, /) -> bytes:
+        piece = self._stream.read(size)
+        if piece:
+            self.is_odd ^= bool(piece.count(b'"') % 2)
+            self.is_cut = not piece.endswith((b"\n", b"\r"))
+        return piece
+
+
+def _ends_in_lines(batch: Any) -> bool:
+    """Say whether a cell of the last row has line breaks."""
+    last = batch.slice(len(batch) - 1).to_pylist()
+    return any("\n" in (cell or "") for row in last for cell in row.values())
 
 
 @dataclass(slots=True)
@@ -127,7 +164,7 @@ def _unread(error: Exception) -> BadRequest | TooLarge:
 def _as_text(batch: Any, first: int) -> Any:
     import pyarrow as pa
 
-    columns, faults = [], Faults()
+    columns, faults = [], Faults(so_far=True)
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         try:
             columns.append(column.cast(pa.string()))
@@ -140,13 +177,10 @@ def _as_text(batch: Any, first: int) -> Any:
 
 def _header(stream: BinaryIO, limits: Limits) -> _Header:
     head = stream.read(_BLOCK)
-    try:
-        text = io.TextIOWrapper(io.BytesIO(_whole_lines(head)), "utf-8-sig", newline="").read()
-    except UnicodeDecodeError as error:
-        raise BadRequest("The header of the CSV file is not UTF-8.") from error
-    if "\0" in text:
-        raise BadRequest("The CSV file holds the character NUL; is it UTF-16? Write UTF-8.")
+    text = _whole_lines(head).decode("utf-8-sig", errors="surrogateescape")
     first = text.partition("\n")[0]
+    if "\0" in first:
+        raise BadRequest("The header holds the character NUL; is it UTF-16? Write UTF-8.")
     delimiter = max(",;\t|", key=first.count)
     if first.count(delimiter) >= limits.max_columns:
         raise TooLarge(f"The table has more than {limits.max_columns:,} columns.")

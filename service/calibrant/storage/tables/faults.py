@@ -20,12 +20,12 @@ def shown(name: str) -> str:
     return text if len(text) <= 64 else text[:61] + "..."
 
 
-def rows_text(count: int, first: list[int]) -> str:
-    """Say how many rows and which ones come first."""
+def rows_text(count: int, first: list[int], *, so_far: bool = False) -> str:
+    """Say how many rows and which ones come first; `so_far` if there may be more."""
     if count == 1:
         return f"row {first[0]}"
     listed = ", ".join(map(str, first[:SHOWN]))
-    return f"{count:,} rows, first {listed}"
+    return f"{'at least ' if so_far else ''}{count:,} rows, first {listed}"
 
 
 @dataclass(slots=True)
@@ -36,11 +36,17 @@ class _Fault:
 
 @dataclass(slots=True)
 class Faults:
-    """Bad rows of a whole table, counted per column and reason.
+    """Bad rows of a table, counted per column and reason.
 
     Row numbers count from 0, the first row of data.
+
+    Attributes
+    ----------
+    so_far : bool
+        Whether the rest of the table was not looked at.
     """
 
+    so_far: bool = False
     _found: dict[tuple[str, str], _Fault] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
@@ -65,9 +71,9 @@ class Faults:
 
     def error(self, kind: type[CalibrantError] = BadBatch) -> CalibrantError:
         """Return the error that says everything that was found."""
-        details = [
-            Detail(column, f"`{shown(column)}` {reason}: {rows_text(fault.count, fault.first)}.")
-            for (column, reason), fault in self._found.items()
-        ]
+        details = []
+        for (column, reason), fault in self._found.items():
+            rows = rows_text(fault.count, fault.first, so_far=self.so_far)
+            details.append(Detail(shown(column), f"`{shown(column)}` {reason}: {rows}."))
         more = f" And {len(details) - 1} further findings." if len(details) > 1 else ""
         return kind(details[0].message + more + " Rows count from 0.", details)

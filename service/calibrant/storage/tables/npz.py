@@ -277,7 +277,7 @@ def _microseconds(column: NDArray[Any], name: str, start: int) -> NDArray[Any]:
     finer = np.datetime_data(column.dtype)[0] in {"ns", "ps", "fs", "as"}
     changed = np.asarray(exact.astype(column.dtype) != column) & ~np.isnat(column)
     if not finer and changed.any():
-        faults = Faults()
+        faults = Faults(so_far=True)
         faults.add(name, "holds times that do not fit", changed, start)
         raise faults.error(Unusable)
     return exact
@@ -287,7 +287,7 @@ def _check_letters(column: NDArray[Any], name: str, start: int) -> None:
     letters = np.ascontiguousarray(column).view(np.uint32).reshape(len(column), -1)
     bad = (letters > 0x10FFFF) | ((letters >= 0xD800) & (letters <= 0xDFFF))
     if bad.any():
-        faults = Faults()
+        faults = Faults(so_far=True)
         faults.add(name, "holds what is not a character", np.any(bad, axis=1), start)
         raise faults.error(Unusable)
 
@@ -299,6 +299,6 @@ def _decoded(column: NDArray[Any], name: str, start: int) -> Any:
     try:
         return raw.cast(pa.string())
     except pa.ArrowInvalid as error:
-        faults = Faults()
+        faults = Faults(so_far=True)
         faults.add(name, "is not UTF-8", not_utf8(raw), start)
         raise faults.error(Unusable) from error

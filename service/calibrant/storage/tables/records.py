@@ -61,13 +61,15 @@ class Lines:
         first, rest = 0, b""
         with open_counted(self.path, self.coding, self.limits.max_bytes) as stream:
             while block := stream.read(_BLOCK):
-                whole, newline, rest = (rest + block).rpartition(b"\n")
-                if not newline and len(rest) > _MAX_LINE:
+                whole, rest = rest + block, b""
+                if len(block) == _BLOCK:
+                    whole, _, rest = whole.rpartition(b"\n")
+                if len(rest) > _MAX_LINE:
                     raise TooLarge(f"Row {first} is longer than {_MAX_LINE:,} bytes.")
-                if whole.strip():
-                    rows = _rows(whole.splitlines(), first)
+                rows = _rows(whole.splitlines(), first)
+                if rows:
                     yield _turned(rows, self.limits)
-                    first += len(rows)
+                first += len(rows)
         if rest.strip():
             yield _turned(_rows([rest], first), self.limits)
 
@@ -238,7 +240,7 @@ class Values:
             width = self.widths.setdefault(name, next(len(v) for v in values if type(v) is list))
             odd = [type(value) is not list or len(value) != width for value in values]
             if any(odd) or not width:
-                faults = Faults()
+                faults = Faults(so_far=True)
                 faults.add(name, f"is not a list of {width} numbers", np.array(odd), first_row)
                 raise faults.error(Unusable) if any(odd) else _empty_lists(name)
             if name in self.kinds:
@@ -259,7 +261,7 @@ def _empty_lists(name: str) -> Unusable:
 
 
 def _mixed(name: str, odd: Sequence[bool], first_row: int) -> CalibrantError:
-    faults = Faults()
+    faults = Faults(so_far=True)
     faults.add(name, "holds another kind of value than before", np.array(odd), first_row)
     return faults.error(Unusable)
 

@@ -208,8 +208,8 @@ def _arrow_stream(sink: Any, schema: Any) -> Any:
 
 
 class _NdjsonRows:
-    def __init__(self, sink: Any, _schema: Any) -> None:
-        self._sink = sink
+    def __init__(self, sink: Any, schema: Any) -> None:
+        self._sink, self._names = sink, schema.names
 
     def __enter__(self) -> _NdjsonRows:
         return self
@@ -220,8 +220,30 @@ class _NdjsonRows:
     def write(self, batch: Any) -> None:
         import orjson
 
-        lines = [orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in batch.to_pylist()]
-        self._sink.write(b"".join(lines))
+        option = orjson.OPT_APPEND_NEWLINE
+        rows = zip(*map(_json_values, batch.columns), strict=True)
+        self._sink.write(
+            b"".join(
+                [
+                    orjson.dumps(dict(zip(self._names, row, strict=True)), option=option)
+                    for row in rows
+                ]
+            )
+        )
+
+
+def _json_values(column: Any) -> list[Any]:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_timestamp(column.type):
+        column = pc.strftime(column, format="%Y-%m-%dT%H:%M:%SZ")
+    if column.null_count or not pa.types.is_primitive(column.type):
+        values: list[Any] = column.to_pylist()
+        return values
+    # a plain array is ten times as fast as one object per value
+    plain: list[Any] = column.to_numpy(zero_copy_only=False).tolist()
+    return plain
 
 
 _BATCH_WRITERS: dict[str, Any] = {

@@ -1,0 +1,1 @@
+"""Measures calibrant against peers: each in its own environment, alternating, judged by ratios."""

@@ -1,0 +1,128 @@
+"""calibrant through its public faces."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from protocol import Figures, Work, answer
+
+from calibrant.numerics import calibration
+from calibrant.numerics.calibrators.apply import calibrate
+from calibrant.numerics.calibrators.fit import fit
+from calibrant.numerics.floor import noise_floor
+from calibrant.numerics.intervals import resample
+from calibrant.numerics.predictions import Category, Predictions
+from calibrant.numerics.rows import ScoreKind, Task, derive
+from calibrant.numerics.table import Bins, BinTable
+from calibrant.operations.evaluate import EvaluateSpec, evaluate
+
+Array = NDArray[Any]
+PROBES = np.array([0.05, 0.2, 0.5, 0.8, 0.95])
+
+
+def _calibration(bins: Bins) -> dict[str, float]:
+    return {
+        "ece": calibration.ece(bins)[0],
+        "mce": calibration.mce(bins).value[0],
+        "count": bins.n[0].max(),
+    }
+
+
+def checked(scores: Array, labels: Array, task: Task, kind: ScoreKind) -> Figures:
+    """Check every row, then ECE, MCE, counts, NLL and Brier."""
+    rows = derive(scores, labels, task=task, score_kind=kind)
+    bins = Bins.from_rows(rows.score, rows.outcome)
+    return {**_calibration(bins), "nll": rows.nll.mean(), "brier": rows.brier.mean()}
+
+
+def binary(scores: Array, labels: Array) -> Work:
+    """Measure binary probabilities with every per-row figure."""
+    return lambda: checked(scores, labels, "binary", "probabilities")
+
+
+def binary_bins(scores: Array, labels: Array) -> Work:
+    """Measure scores that `derive` has checked before."""
+    rows = derive(scores, labels, task="binary", score_kind="probabilities")
+    return lambda: _calibration(Bins.from_rows(rows.score, rows.outcome))
+
+
+def logits(scores: Array, labels: Array) -> Work:
+    """Measure multiclass logits."""
+    return lambda: checked(scores, labels, "multiclass", "logits")
+
+
+def probabilities(scores: Array, labels: Array) -> Work:
+    """Measure multiclass probabilities, row sums checked."""
+    return lambda: checked(scores, labels, "multiclass", "probabilities")
+
+
+def temperature(scores: Array, labels: Array) -> Work:
+    """Fit a temperature on logits."""
+
+    def work() -> Figures:
+        found = fit("temperature", scores, labels, task="multiclass", score_kind="logits")
+        return {"temperature": found.calibrator.params["temperature"]}
+
+    return work
+
+
+def isotonic(scores: Array, labels: Array) -> Work:
+    """Fit isotonic regression on probabilities."""
+
+    def work() -> Figures:
+        found = fit("isotonic", scores, labels, task="binary", score_kind="probabilities")
+        fitted = calibrate(found.calibrator, PROBES, score_kind="probabilities")
+        return {f"at_{at:g}": value for at, value in zip(PROBES, fitted, strict=True)}
+
+    return work
+
+
+def interval(scores: Array, labels: Array) -> Work:
+    """Answer interval, noise floor and a bootstrap of 1,000 draws from the state of the bins."""
+    rows = derive(scores, labels, task="binary", score_kind="probabilities")
+    table = BinTable.from_rows(rows.score, rows.outcome)
+
+    def work() -> Figures:
+        bins = table.bins()
+        low, high = calibration.rmsce_interval(bins)[0]
+        floor = noise_floor(bins)
+        draws = calibration.l2_debiased(resample(bins, 0, draws=1000))
+        return {"low": low, "high": high, "floor": floor.mean[0], "spread": draws.std()}
+
+    return work
+
+
+def report(scores: Array, labels: Array, codes: Array) -> Work:
+    """Write the report with headline metrics of all rows and of every slice."""
+    values = tuple(f"s{i}" for i in range(int(codes.max()) + 1))
+    rows = Predictions(scores=scores, labels=labels, slices={"group": Category(codes, values)})
+    spec = EvaluateSpec(task="binary", score_kind="probabilities")
+
+    def work() -> Figures:
+        made = evaluate(lambda: iter([rows]), spec, n_rows=len(rows))
+        metrics = made.metrics
+        return {
+            "accuracy": metrics.accuracy,
+            "nll": metrics.nll,
+            "auroc": metrics.auroc,
+            "slices": len(made.slices),
+        }
+
+    return work
+
+
+answer(
+    {
+        "binary": binary,
+        "binary_bins": binary_bins,
+        "logits": logits,
+        "probabilities": probabilities,
+        "temperature": temperature,
+        "isotonic": isotonic,
+        "interval": interval,
+        "report": report,
+    },
+    ["numpy", "numba", "scipy"],
+)
