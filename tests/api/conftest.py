@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
@@ -23,6 +24,10 @@ from calibrant.operations import verbs
 from calibrant.operations.context import Context
 from calibrant.runtime import open_metadata
 from calibrant.settings import Settings
+
+
+# kernels compiled once for all runs, beside their source, not once for each temporary folder
+os.environ.setdefault("NUMBA_CACHE_DIR", "")
 
 
 class Api:
@@ -89,10 +94,10 @@ def working(context: Context) -> Iterator[None]:
                         "detail": error.detail,
                         "errors": msgspec.to_builtins(error.errors),
                     }
-                    context.metadata.jobs.fail(job.tenant, job.id, state="failed", error=found)
+                    context.metadata.jobs.fail(job.tenant, job.id, found)
                 except Exception as error:  # noqa: BLE001 - the test that waits shall see it
                     found = {"code": "internal", "detail": repr(error), "errors": []}
-                    context.metadata.jobs.fail(job.tenant, job.id, state="failed", error=found)
+                    context.metadata.jobs.fail(job.tenant, job.id, found)
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -115,7 +120,7 @@ def _silent(done: int, of: int, text: str) -> None:
 @pytest.fixture(scope="session")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     """Give an API without keys; tests use names of their own."""
-    with running(Settings(data_dir=tmp_path_factory.mktemp("open"), auth="off")) as made:
+    with running(Settings(data_dir=tmp_path_factory.mktemp("open"), auth="off", job_wait=8)) as made:
         yield made
 
 

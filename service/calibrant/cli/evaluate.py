@@ -78,6 +78,7 @@ def evaluate(
                 table.source.chunks,
                 spec,
                 candidates,
+                n_rows=table.source.n_rows,
                 progress=lambda _done, _of, text: status.update(text),
             )
     out = console()

@@ -47,7 +47,10 @@ def list_keys(tenant: Tenant = "default") -> None:
 
 
 @app.command()
-def revoke(key_id: str, tenant: Tenant = "default") -> None:
+def revoke(
+    key_id: Annotated[str, typer.Argument(help="Id of the key, as `list` shows it.")],
+    tenant: Tenant = "default",
+) -> None:
     """Make a key useless from now on."""
     with open_metadata(read_settings()) as metadata:
         try:

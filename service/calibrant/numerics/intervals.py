@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betaincinv, ndtri, stdtrit
 
 from calibrant.numerics import calibration
-from calibrant.numerics.table import Bins, divide
+from calibrant.numerics.table import Bins, divide, plain, slice_codes
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,36 +97,8 @@ def mean_interval(
     Interval
         With one row, or one cluster, only `value` is a number.
     """
-    n = len(values)
-    if n == 0:
-        return Interval(np.nan, np.nan, np.nan, np.nan, 0.0)
-    w = np.ones(n) if weights is None else weights
-    total = float(w.sum())
-    mean = float(w @ values) / total
-    residual = w * (values - mean)
-    if clusters is None:
-        units = total**2 / float(w @ w)
-        squares = float(residual @ residual)
-    else:
-        sums = cluster_sums(residual, clusters)
-        units, squares = float(len(sums)), float(sums @ sums)
-    if n < 2 or units <= 1.0 + 1e-12:
-        return Interval(mean, np.nan, np.nan, np.nan, units)
-    se = float(np.sqrt(squares * units / (units - 1.0))) / total
-    half = float(stdtrit(units - 1.0, 0.5 + level / 2)) * se
-    return Interval(mean, mean - half, mean + half, se, units)
-
-
-def cluster_sums(values: NDArray[np.float64], clusters: NDArray[Any]) -> NDArray[np.float64]:
-    """Return the sum of values per cluster; rows with a code below 0 stand alone."""
-    codes = np.asarray(clusters)
-    alone = codes < 0
-    if alone.all():
-        return values
-    known = codes[~alone]
-    sums = np.bincount(known, values[~alone])
-    present = np.bincount(known) > 0
-    return np.concatenate([sums[present], values[alone]])
+    found = slice_means(values, None, 1, weights, clusters, level=level)
+    return Interval(*(float(column[0]) for column in found))
 
 
 def paired_difference(
@@ -141,8 +113,7 @@ def paired_difference(
     return mean_interval(after - before, weights, clusters, level=level)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SliceMeans:
+class SliceMeans(NamedTuple):
     """Means per slice with intervals; float64 arrays of shape (n_slices,)."""
 
     value: NDArray[np.float64]
@@ -154,41 +125,40 @@ class SliceMeans:
 
 def slice_means(
     values: NDArray[np.float64],
-    codes: NDArray[Any],
+    codes: NDArray[Any] | None,
     n_slices: int,
     weights: NDArray[np.float64] | None = None,
     clusters: NDArray[Any] | None = None,
     *,
     level: float = 0.95,
 ) -> SliceMeans:
-    """Return `mean_interval` of every slice, all in a few passes.
+    """Return `mean_interval` of every slice, all in two passes.
 
     Parameters
     ----------
     values : float64 array of shape (n,)
-    codes : int array of shape (n,)
-        Slice of each row; -1: in none.
+    codes : int array of shape (n,), or None
+        Slice of each row; -1: in none. None: all rows in slice 0.
     n_slices : int
     weights, clusters, level
         As in `mean_interval`.
     """
-    keep = np.asarray(codes) >= 0
-    slices = np.asarray(codes)[keep].astype(np.int64)
-    x = values[keep]
-    w = np.ones(len(x)) if weights is None else weights[keep]
-    total = np.bincount(slices, w, n_slices)
-    mean = divide(np.bincount(slices, w * x, n_slices), total)
-    residual = w * (x - mean[slices])
+    from calibrant.numerics.kernels import binning
+
+    x, w = plain(values), np.zeros(1) if weights is None else plain(weights)
+    slices = np.zeros(1, dtype=np.int32) if codes is None else slice_codes(codes)
+    rows = (x, w, weights is not None, slices, codes is not None)
+    sums, squares = np.zeros((n_slices, 3)), np.zeros(n_slices)
+    binning.slice_sums(*rows, sums)
+    total, first, w2 = sums.T
+    mean, units = divide(first, total), divide(total**2, w2, 0.0)
     if clusters is None:
-        w2 = np.bincount(slices, w * w, n_slices)
-        units = divide(total**2, w2, 0.0)
-        squares = _sums(slices, residual * residual, n_slices)
+        binning.slice_squares(*rows, mean, squares)
     else:
-        units, squares = _clustered_squares(residual, slices, np.asarray(clusters)[keep], n_slices)
+        units, squares = _clustered_squares(x, weights, codes, clusters, mean)
     enough = units > 1.0 + 1e-12
     size = np.where(enough, units, 2.0)
-    variance = squares * size / (size - 1.0)
-    se = np.where(enough, divide(np.sqrt(variance), total), np.nan)
+    se = np.where(enough, divide(np.sqrt(squares * size / (size - 1.0)), total), np.nan)
     half = stdtrit(size - 1.0, 0.5 + level / 2) * se
     return SliceMeans(mean, mean - half, mean + half, se, units)
 
@@ -242,17 +212,24 @@ def cluster_products(
 
 
 def _clustered_squares(
-    residual: NDArray[np.float64],
-    slices: NDArray[np.int64],
+    values: NDArray[np.float64],
+    weights: NDArray[np.float64] | None,
+    codes: NDArray[Any] | None,
     clusters: NDArray[Any],
-    n_slices: int,
+    mean: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return per slice the number of clusters and the sum of squared cluster sums."""
-    owner, inverse = _pairs(slices, clusters)
+    slices = np.zeros(len(values), np.int64) if codes is None else codes.astype(np.int64)
+    keep = slices >= 0
+    slices = slices[keep]
+    residual = values[keep] - mean[slices]
+    if weights is not None:
+        residual *= weights[keep]
+    owner, inverse = _pairs(slices, np.asarray(clusters)[keep])
     sums = np.bincount(inverse, residual, len(owner))
     return (
-        np.bincount(owner, minlength=n_slices).astype(np.float64),
-        _sums(owner, sums * sums, n_slices),
+        np.bincount(owner, minlength=len(mean)).astype(np.float64),
+        _sums(owner, sums * sums, len(mean)),
     )
 
 

@@ -76,7 +76,8 @@ _NUMBERS = (
 def logit(score: NDArray[Any]) -> Floats:
     """Return the log-odds of scores clipped to [1e-12, 1 - 1e-12]."""
     p = np.clip(np.asarray(score, dtype=np.float64), CLIP, 1.0 - CLIP)
-    return np.asarray(np.log(p / (1.0 - p)), dtype=np.float64)
+    odds = np.divide(p, 1.0 - p)
+    return np.asarray(np.log(odds, out=odds) if odds.ndim else np.log(odds))
 
 
 def slope_intercept(

@@ -358,7 +358,7 @@ def corp(
 
 
 def _brier_sum(w: NDArray[np.float64], y: NDArray[np.float64], q: NDArray[np.float64]) -> float:
-    return float((y * (1.0 - q) ** 2 + (w - y) * q**2).sum())
+    return float(y.sum() - 2.0 * (y @ q) + w @ (q * q))
 
 
 def _log_loss_sum(w: NDArray[np.float64], y: NDArray[np.float64], q: NDArray[np.float64]) -> float:

@@ -25,7 +25,7 @@ def warm_all() -> None:
 def warm() -> None:
     """Load the kernels of reports and of serving, for every kind of array they accept.
 
-    Compiles where there is no cache yet (about twenty seconds), loads otherwise.
+    Compiles where there is no cache yet (half a minute of one core), loads otherwise.
     """
     apply.warm()
     labels = np.array([0, 1, 1, 0])

@@ -154,7 +154,7 @@ def _unpack(blob: bytes) -> Predictions:
     with np.load(io.BytesIO(blob), allow_pickle=False) as columns:
 
         def optional(name: str) -> Any:
-            return columns[name] if name in columns else None
+            return columns.get(name)
 
         def category(codes: str, values: str) -> Category:
             return Category(columns[codes], tuple(texts(values)))

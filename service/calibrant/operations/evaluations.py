@@ -124,7 +124,7 @@ def _report(
         _name(found): calibrators.load(context.blobs, found) for found in versions.values()
     }
     n_overlap = _check_overlap(context, versions, source, allowed=spec.allow_overlap)
-    made = evaluate(source.chunks, concrete, candidates, progress=progress)
+    made = evaluate(source.chunks, concrete, candidates, n_rows=source.n_rows, progress=progress)
     return replace(made, optimistic=n_overlap > 0, n_overlap=n_overlap)
 
 

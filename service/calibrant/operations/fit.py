@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from calibrant.errors import Unusable
-from calibrant.numerics.calibrators.auto import Candidate, fit_auto
+from calibrant.errors import Detail, Unusable
+from calibrant.numerics.calibrators.auto import AutoFit, Candidate, fit_auto
 from calibrant.numerics.calibrators.fit import fit
 from calibrant.numerics.calibrators.model import Calibrator, SlicedCalibrator
-from calibrant.numerics.calibrators.outcome import Diagnostics, Fit
+from calibrant.numerics.calibrators.outcome import STATUS_TEXT, Diagnostics, Fit
+from calibrant.numerics.calibrators.sliced import Shrinkage, SliceFit, fit_per_slice
 from calibrant.numerics.predictions import Predictions
 from calibrant.operations.data import Opened, ScoreKind, Task
 from calibrant.operations.evaluate import evaluate
@@ -62,6 +63,10 @@ class Made:
         parameter clamped at its bound is not unless forced.
     candidates : tuple of Candidate
         The table of `auto`: cross-validated log loss of every kind that was tried.
+    slices : tuple of SliceFit
+        How each slice was fitted, with `per_slice`.
+    shrinkage : tuple of Shrinkage
+        Cross-validated gain over the pooled fit for each strength of shrinkage.
     """
 
     calibrator: Calibrator | SlicedCalibrator
@@ -71,7 +76,8 @@ class Made:
     servable: bool
     diagnostics: Diagnostics
     candidates: tuple[Candidate, ...] = ()
-    slices: tuple[object, ...] = ()
+    slices: tuple[SliceFit, ...] = ()
+    shrinkage: tuple[Shrinkage, ...] = ()
 
 
 def fit_rows(rows: Predictions, recipe: Recipe, progress: ProgressCall) -> Made:
@@ -101,6 +107,40 @@ def fit_rows(rows: Predictions, recipe: Recipe, progress: ProgressCall) -> Made:
         force=recipe.force,
     )
     return _made(found, recipe)
+
+
+def _per_slice(rows: Predictions, recipe: Recipe, progress: ProgressCall) -> Made:
+    assert rows.labels is not None
+    if missing := [name for name in recipe.per_slice if name not in rows.slices]:
+        raise Unusable(
+            "`per_slice` names columns that are not among the slices of these rows.",
+            [Detail("/per_slice", f"{len(missing)} unknown: name them in `slices` too.")],
+        )
+    found = fit_per_slice(
+        recipe.method,
+        rows.scores,
+        rows.labels,
+        {name: rows.slices[name] for name in recipe.per_slice},
+        task=recipe.task,
+        score_kind=recipe.score_kind,
+        weights=rows.weights,
+        groups=None if rows.groups is None else rows.groups.codes,
+        options=recipe.options,
+        seed=recipe.seed,
+        progress=progress,
+    )
+    made = _made(found.pooled.fit if isinstance(found.pooled, AutoFit) else found.pooled, recipe)
+    return replace(
+        made,
+        calibrator=found.calibrator,
+        kind=f"{made.kind} per slice" if found.strength is not None else made.kind,
+        status=found.status,
+        text=STATUS_TEXT[found.status],
+        servable=_servable(found.status, recipe),
+        candidates=found.pooled.table if isinstance(found.pooled, AutoFit) else (),
+        slices=found.slices,
+        shrinkage=found.table,
+    )
 
 
 def _auto(rows: Predictions, recipe: Recipe, progress: ProgressCall) -> Made:
@@ -147,4 +187,6 @@ def judge(made: Made, source: Opened, recipe: Recipe) -> Report:
         candidates=(BEFORE, AFTER),
         baseline=BEFORE,
     )
-    return evaluate(source.chunks, spec, {AFTER: made.calibrator}, seed=recipe.seed)
+    return evaluate(
+        source.chunks, spec, {AFTER: made.calibrator}, n_rows=source.n_rows, seed=recipe.seed
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -47,7 +47,7 @@ class FitSpec:
     name: str
     data: Data
     recipe: Recipe
-    holdout: Holdout = Holdout()
+    holdout: Holdout = field(default_factory=Holdout)
     evaluate_on: Data | None = None
     alias: str | None = None
     allow_overlap: bool = False
@@ -182,7 +182,10 @@ def summary(made: Made, report: Report, n_fit: int) -> dict[str, Any]:
     before, after = report.comparison.candidates
     return {
         "n_fit": n_fit,
+        "text": made.text,
         "candidates": msgspec.to_builtins(made.candidates),
+        "slices": msgspec.to_builtins(made.slices),
+        "shrinkage": msgspec.to_builtins(made.shrinkage),
         "diagnostics": msgspec.to_builtins(made.diagnostics),
         "held_out": {
             "n": report.metrics.n,

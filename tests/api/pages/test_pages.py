@@ -155,7 +155,7 @@ def test_the_start_prefers_an_evaluation_with_a_finding(run_api, rows, tmp_path)
 def test_a_calibrator_shows_how_to_call_and_to_promote_it(api, flights) -> None:
     html = api.get(f"/ui/calibrators/{flights}").text
     assert "Before and after, on held-out rows" in html
-    command = re.search(r"/v1/calibrators/(\S+)/calibrate .*?-d &#39;(.*?)&#39;", html, re.DOTALL)
+    command = re.search(r"/v1/calibrators/(\S+)/calibrate .*?-d '(.*?)'", html, re.DOTALL)
     assert command
     body = command.group(2).replace("&#34;", '"')
     answer = api(

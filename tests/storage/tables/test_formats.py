@@ -6,9 +6,12 @@ import gzip
 import io
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,7 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from calibrant.errors import BadRequest, UnsupportedMedia
-from calibrant.storage.tables import Limits, canonical, format_of, sniff, write_columns
+from calibrant.storage.tables import Limits, TableInfo, canonical, format_of, sniff, write_columns
 
 ROWS: dict[str, list[Any]] = {
     "p": [0.1, 0.25, 1e-300, 1.0],
@@ -186,6 +189,17 @@ def test_an_empty_upload_is_refused(tables, content):
 )
 def test_what_is_no_table_format_is_refused(tables, head):
     tables.refused(UnsupportedMedia, head + b" " * 64)
+
+
+def test_what_is_known_about_a_table_survives_a_process(tables):
+    info = tables.read(encoded("csv"))
+    assert msgspec.json.decode(msgspec.json.encode(info), type=TableInfo) == info
+
+
+def test_the_readers_do_not_load_arrow_before_they_read():
+    code = "import sys, calibrant.storage.tables; print('pyarrow' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "False"
 
 
 cells = st.fixed_dictionaries(

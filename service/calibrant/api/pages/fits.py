@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from calibrant.operations.draw.words import decimal
+from calibrant.operations.draw.words import decimal, signed
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,20 +15,21 @@ class Runner:
     """One candidate of the race, its figures ready to be shown."""
 
     kind: str
-    values: tuple[str, ...]
+    loss: str
+    gain: str
+    status: str
 
 
-def race(summary: Mapping[str, Any]) -> tuple[tuple[str, ...], list[Runner]]:
-    """Return the columns and the rows of the table of candidates."""
-    found: Sequence[Mapping[str, Any]] = summary.get("candidates") or ()
-    columns = tuple(
-        name
-        for name in dict.fromkeys(name for one in found for name in one)
-        if name != "kind" and any(_shown(one.get(name)) for one in found)
-    )
-    return columns, [
-        Runner(str(one.get("kind", "")), tuple(_shown(one.get(name)) for name in columns))
-        for one in found
+def race(summary: Mapping[str, Any]) -> list[Runner]:
+    """Return the table of candidates in the order they were tried."""
+    return [
+        Runner(
+            kind=one["kind"],
+            loss=_with_error(one["loss"], one["loss_se"]),
+            gain=_with_interval(one["gain"], one["gain_low"], one["gain_high"]),
+            status=one["status"],
+        )
+        for one in summary.get("candidates") or ()
     ]
 
 
@@ -42,14 +43,11 @@ def example(task: str, n_classes: int) -> str:
     return json.dumps({"score_kind": "probabilities", "scores": scores})
 
 
-def _shown(value: Any) -> str:
-    """Write one figure of a candidate; what is not a figure is left out."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int | float):
-        return decimal(float(value), 5)
-    if isinstance(value, str):
-        return value
-    if isinstance(value, Sequence) and len(value) == 2:
-        return f"{_shown(value[0])} to {_shown(value[1])}"
-    return ""
+def _with_error(value: float | None, error: float | None) -> str:
+    return decimal(value, 5) + ("" if error is None else f" \u00b1 {decimal(error, 5)}")
+
+
+def _with_interval(value: float | None, low: float | None, high: float | None) -> str:
+    if value is None or low is None or high is None:
+        return signed(value, 5)
+    return f"{signed(value, 5)} ({signed(low, 5)} to {signed(high, 5)})"

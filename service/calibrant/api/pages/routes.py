@@ -146,7 +146,6 @@ def show_calibrator(
     number = version or found.aliases.get("champion", found.newest)
     shown = calibrators.version(context, caller, name, number)
     older = calibrators.versions(context, caller, name, limit=LOOKED_AT, cursor=cursor)
-    columns, candidates = fits.race(shown.summary)
     report = _held_out_report(context, caller, shown.summary)
     served = "champion" in found.aliases
     return page(
@@ -156,8 +155,7 @@ def show_calibrator(
         shown_aliases=[alias for alias, of in sorted(found.aliases.items()) if of == number],
         versions=older.items,
         next=older.next,
-        candidates=candidates,
-        candidate_columns=columns,
+        candidates=fits.race(shown.summary),
         pictures=pictures(report) if report else None,
         reference=name if served and found.aliases["champion"] == number else f"{name}:{number}",
         served=served,

@@ -129,16 +129,24 @@ class CompiledSliced:
         BadBatch
             If a row cannot be used, a dimension is missing, or lengths differ.
         """
-        from calibrant.numerics.kernels import affine, softmax
-
         found = self._pooled(scores, score_kind)
         member = self.members_of(slices, len(found))
+        self.correct(found, member)
+        return found, int(np.count_nonzero(member == UNKNOWN))
+
+    def correct(self, pooled: NDArray[np.float64], member: NDArray[np.int32]) -> None:
+        """Replace pooled probabilities by those of their member; a negative one changes nothing."""
+        from calibrant.numerics.kernels import affine, softmax
+
         if self.task == "binary":
-            affine.affine_by_member(found, member, *self._arrays)
+            affine.affine_by_member(pooled, member, *self._arrays)
         else:
             scale, bias, mix = self._arrays
-            softmax.affine_by_member(found, member, scale, bias, TINY, mix)
-        return found, int(np.count_nonzero(member == UNKNOWN))
+            softmax.affine_by_member(pooled, member, scale, bias, TINY, mix)
+
+    def member(self, key: tuple[str, ...]) -> int:
+        """Return the member number of a slice, `POOLED` or `UNKNOWN`."""
+        return self._index.get(key, UNKNOWN)
 
     def members_of(self, slices: Slices, n: int) -> NDArray[np.int32]:
         """Return each row's member number, `POOLED` or `UNKNOWN`."""

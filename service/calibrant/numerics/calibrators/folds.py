@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from calibrant.numerics.calibrators.apply import Compiled
 from calibrant.numerics.calibrators.fit import fit_data, row_losses
 from calibrant.numerics.calibrators.inputs import Data
+from calibrant.numerics.calibrators.outcome import Status
 
 Loss: TypeAlias = Literal["log", "brier"]
 Progress: TypeAlias = Callable[[int, int, str], None]
@@ -64,7 +65,7 @@ def assign(
 
 def held_out(
     kind: str, data: Data, fold: NDArray[np.int64], options: Mapping[str, Any], *, mixed: bool
-) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.float64], str]]:
+) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.float64], Status]]:
     """Fit a kind on all folds but one, in turn; yield the fold's mask, probabilities and status.
 
     With `mixed` the uniform distribution gets weight 1/(n + 1), n being the fitting rows.
@@ -105,11 +106,11 @@ def mean_and_error(
     """
     w = data.weights if data.weighted else np.ones(len(values))
     mean = float((w * values).sum() / data.weight_sum)
-    away = w * (values - mean)
+    away: NDArray[np.float64] = w * (values - mean)
     if groups is not None:
         keys = np.where(groups < 0, groups.max(initial=0) + 1 + np.arange(len(groups)), groups)
         _, at = np.unique(keys, return_inverse=True)
-        away = np.bincount(at, away)
+        away = np.bincount(at, away).astype(np.float64)
     m = len(away)
     correction = m / (m - 1) if m > 1 else 1.0
     return mean, float(np.sqrt(correction * (away @ away))) / data.weight_sum

@@ -47,6 +47,8 @@ class Problem:
         Root mean square of each parameter's feature: the solver's unit.
     start, centre, strength : float64 arrays of shape (d,)
     full : bool
+    offset : float64 array of shape (n, k), or None
+        Added to every row's scores.
     """
 
     x: Float64
@@ -58,6 +60,7 @@ class Problem:
     centre: Float64
     strength: Float64
     full: bool
+    offset: Float64 | None = None
 
     def linear(self, theta: Float64) -> Float64:
         """Return scale * x + matrix @ x + bias, row by row."""
@@ -69,19 +72,20 @@ class Problem:
 
     def adjoint(self, residual: Float64) -> Float64:
         """Return the derivatives of `sum(residual * linear(theta))`."""
-        k = self.x.shape[1]
         parts = [np.einsum("nk,nk->k", residual, self.x), residual.sum(axis=0)]
         if self.full:
             matrix = residual.T @ self.x
             np.fill_diagonal(matrix, 0.0)
             parts.append(matrix.reshape(-1))
-        return np.concatenate(parts) if k else parts[0]
+        return np.concatenate(parts)
 
     def evaluate(self, theta: Float64) -> tuple[float, Float64, Float64]:
         """Return loss, gradient, and the rows' probabilities times their share."""
         from calibrant.numerics.kernels import softmax
 
         scores = self.linear(theta)
+        if self.offset is not None:
+            scores += self.offset
         if self.masked is not None:
             scores[self.masked] = -np.inf
         loss = softmax.residuals(scores, self.labels, self.share)

@@ -133,3 +133,28 @@ def sums_plain(score, outcome, start, edges, right, sums):  # type: ignore[no-un
         lane += 1
         if lane == lanes:
             lane = 0
+
+
+@njit(cache=True, nogil=True)
+def slice_sums(values, weights, weighted, codes, by_slice, sums):  # type: ignore[no-untyped-def]
+    """Add up w, w x and w^2 per slice."""
+    for i in range(values.shape[0]):
+        group = codes[i] if by_slice else 0
+        if group < 0:
+            continue
+        w = weights[i] if weighted else 1.0
+        sums[group, 0] += w
+        sums[group, 1] += w * values[i]
+        sums[group, 2] += w * w
+
+
+@njit(cache=True, nogil=True)
+def slice_squares(values, weights, weighted, codes, by_slice, mean, squares):  # type: ignore[no-untyped-def]
+    """Add up (w (x - mean))^2 per slice."""
+    for i in range(values.shape[0]):
+        group = codes[i] if by_slice else 0
+        if group < 0:
+            continue
+        w = weights[i] if weighted else 1.0
+        residual = w * (values[i] - mean[group])
+        squares[group] += residual * residual

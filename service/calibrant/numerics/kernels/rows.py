@@ -132,7 +132,10 @@ def _add_moments(column, low, s1, s2):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _unusable_logits(row):  # type: ignore[no-untyped-def]
-    return (np.isnan(row) | (row == np.inf)).any()
+    unusable = False
+    for j in range(row.shape[0]):
+        unusable |= row[j] != row[j] or row[j] == np.inf
+    return unusable
 
 
 @njit(cache=True, nogil=True)
@@ -312,7 +315,10 @@ def probabilities_small(  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _outside(row):  # type: ignore[no-untyped-def]
-    return not ((row >= 0.0) & (row <= 1.0)).all()
+    outside = False
+    for j in range(row.shape[0]):
+        outside |= not (row[j] >= 0.0 and row[j] <= 1.0)
+    return outside
 
 
 @njit(cache=True, nogil=True)
@@ -332,7 +338,7 @@ def probabilities_large(  # type: ignore[no-untyped-def]
             if _outside(p[i]):
                 _refuse_probabilities(p, i, found, first)
                 continue
-            largest = p[i].max()
+            largest = _highest(p[i])
             at = _first_equal(p[i], largest)
         else:
             at = _first_equal(bits[i], high)

@@ -12,7 +12,7 @@ from calibrant.operations.draw.lettering import drawable, shorten, width, wrap
 
 WIDTH = 480.0
 PAD = 18.0
-TEXT, SMALL = 13.0, 11.0
+TEXT, SMALL = 13.0, 12.0
 ROW = 46.0
 LEADING = 1.35
 NOTHING = "No slice is shown to be wrong, after correction for having looked at all of them."

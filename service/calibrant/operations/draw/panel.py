@@ -13,7 +13,7 @@ from calibrant.operations.draw.lettering import width
 from calibrant.operations.draw.series import Figure, Point, Series
 
 TICKS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
-SMALL = 11.0
+SMALL = 12.0
 FEW_ROWS = 30
 HISTOGRAM_GAP = 14.0
 

@@ -58,7 +58,7 @@ def whole_labels(
         values = np.where(fractions, values.dtype.type(0), values)
     outside = (values < 0) | (values >= n_classes)
     faults.add(name, f"holds labels outside 0 to {n_classes - 1}", outside, first_row)
-    labels = np.where(outside, values.dtype.type(0), values).astype(np.int64)
+    labels: NDArray[np.int64] = np.where(outside, values.dtype.type(0), values).astype(np.int64)
     labels[missing | outside] = UNLABELLED
     return labels
 

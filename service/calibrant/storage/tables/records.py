@@ -98,7 +98,10 @@ def _broken(error: Exception, what: str) -> BadRequest:
 
 @dataclass(slots=True)
 class Document:
-    """A JSON file, read whole: an array of objects, or one object of arrays of equal length."""
+    """A JSON file, read whole: an array of objects, or one object of arrays of equal length.
+
+    Where an object has a key twice, the last one counts.
+    """
 
     path: Path
     coding: Coding | None

@@ -220,16 +220,10 @@ class _NdjsonRows:
     def write(self, batch: Any) -> None:
         import orjson
 
-        option = orjson.OPT_APPEND_NEWLINE
-        rows = zip(*map(_json_values, batch.columns), strict=True)
-        self._sink.write(
-            b"".join(
-                [
-                    orjson.dumps(dict(zip(self._names, row, strict=True)), option=option)
-                    for row in rows
-                ]
-            )
-        )
+        columns = map(_json_values, batch.columns)
+        rows = (dict(zip(self._names, row, strict=True)) for row in zip(*columns, strict=True))
+        lines = [orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows]
+        self._sink.write(b"".join(lines))
 
 
 def _json_values(column: Any) -> list[Any]:
