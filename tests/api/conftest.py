@@ -25,7 +25,6 @@ from calibrant.operations.context import Context
 from calibrant.runtime import open_metadata
 from calibrant.settings import Settings
 
-
 # kernels compiled once for all runs, beside their source, not once for each temporary folder
 os.environ.setdefault("NUMBA_CACHE_DIR", "")
 
@@ -120,7 +119,9 @@ def _silent(done: int, of: int, text: str) -> None:
 @pytest.fixture(scope="session")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     """Give an API without keys; tests use names of their own."""
-    with running(Settings(data_dir=tmp_path_factory.mktemp("open"), auth="off", job_wait=8)) as made:
+    with running(
+        Settings(data_dir=tmp_path_factory.mktemp("open"), auth="off", job_wait=8)
+    ) as made:
         yield made
 
 

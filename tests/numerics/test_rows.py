@@ -324,3 +324,41 @@ def test_probabilities_of_scores_without_labels(rng: np.random.Generator) -> Non
         probabilities(np.array([0.5, np.nan]), task="binary", score_kind="logits")
     with pytest.raises(BadBatch):
         probabilities(np.array([[0.5, 0.6]]), task="multiclass", score_kind="probabilities")
+
+
+@pytest.mark.parametrize("kind", ["probabilities", "logits"])
+def test_two_binary_columns_are_judged_like_rows_of_classes(kind: str) -> None:
+    scores = np.array([[0.5, 0.5], [np.nan, 0.5], [0.5, np.nan]])
+    with pytest.raises(BadBatch) as error:
+        derive(
+            scores,
+            np.array([0, 1, 1]),
+            task="binary",
+            score_kind=kind,  # type: ignore[arg-type]
+            weights=np.array([1.0, 0.0, 1.0]),
+            first_row=10,
+        )
+    assert messages(error) == [("/scores", "1 row: not a finite number (rows 12)")]
+    with pytest.raises(BadBatch):
+        derive(
+            np.full((1, 2), -np.inf if kind == "logits" else 0.6),
+            np.array([0]),
+            task="binary",
+            score_kind=kind,  # type: ignore[arg-type]
+        )
+
+
+def test_a_single_number_is_no_batch_of_classes() -> None:
+    with pytest.raises(BadBatch):
+        derive(np.float64(0.5), np.array([0]), task="multiclass", score_kind="logits")
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_a_masked_label_of_two_is_refused(label: int) -> None:
+    z = np.zeros((1, 2))
+    z[0, label] = -np.inf
+    with pytest.raises(BadBatch) as error:
+        derive(z, np.array([label]), task="binary", score_kind="logits")
+    assert error.value.errors[0].pointer == "/labels"
+    p = probabilities(z, task="binary", score_kind="logits")
+    assert p.tolist() == [1.0 - label]

@@ -53,7 +53,7 @@ def request_id(headers: Mapping[bytes, bytes]) -> str:
 
 
 async def send_answer(send: Send, answer: Answer, request: str) -> None:
-    """Send an answer with the headers that all answers carry."""
+    """Send an answer to a program: what browsers need to be told is left out of hot answers."""
     await send(
         {
             "type": "http.response.start",
@@ -62,7 +62,6 @@ async def send_answer(send: Send, answer: Answer, request: str) -> None:
                 (b"content-type", answer.content_type),
                 (b"content-length", b"%d" % len(answer.body)),
                 (b"x-request-id", request.encode("ascii")),
-                SECURITY[0],  # an answer to POST is not kept by caches anyway
                 *answer.headers,
             ],
         }

@@ -16,8 +16,8 @@ from starlette.routing import Match
 from calibrant import __version__
 from calibrant.api.answers import Answer, failure
 from calibrant.api.auth import Authenticator
+from calibrant.api.describing import described
 from calibrant.api.front import Front, not_allowed, unexpected
-from calibrant.api.openapi import described
 from calibrant.api.pages import router as pages_router
 from calibrant.api.routes import admin, calibrators, datasets, evaluations, health, inference, jobs
 from calibrant.api.service import Service

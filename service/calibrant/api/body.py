@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 OFF_LOOP_BYTES = 256 * 1024  # above it, work on a body leaves the event loop
 _SLOWEST = 64 * 1024  # bytes a second that an upload must keep up
-_JSON_REMEDY = "Upload the rows as a data set (`POST /v1/datasets`) and name it instead."
+JSON_REMEDY = "Upload the rows as a data set (`POST /v1/datasets`) and name it instead."
 
 
 class Disconnected(CalibrantError):
@@ -46,8 +46,9 @@ async def read_body(
     BadRequest
         If its content coding is damaged.
     """
-    if b"content-length" in headers:
-        _check_declared(headers[b"content-length"], limit, remedy)
+    declared = headers.get(b"content-length")
+    if declared is not None:
+        _check_declared(declared, limit, remedy)
     body, more = await _first(receive, deadline)
     if more:
         body = await _rest(receive, body, limit=limit, deadline=deadline, remedy=remedy)
@@ -59,13 +60,6 @@ async def read_body(
     if len(body) < OFF_LOOP_BYTES // 16:
         return decompress(body, coding.decode("latin-1"), limit, remedy=remedy)
     return await asyncio.to_thread(decompress, body, coding.decode("latin-1"), limit, remedy=remedy)
-
-
-async def read_json(
-    receive: Receive, headers: Mapping[bytes, bytes], *, limit: int, deadline: float
-) -> bytes:
-    """Return a JSON body; a longer one belongs into a data set."""
-    return await read_body(receive, headers, limit=limit, deadline=deadline, remedy=_JSON_REMEDY)
 
 
 async def save_body(

@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Query, Request
 
-from calibrant.api.body import OFF_LOOP_BYTES, read_json
+from calibrant.api.body import JSON_REMEDY, OFF_LOOP_BYTES, read_body
 from calibrant.api.hot import check_json
 from calibrant.api.service import Service
 from calibrant.errors import BadRequest
@@ -53,11 +53,12 @@ def body(kind: type[T]) -> Callable[[Request], Awaitable[T]]:
         headers = dict(request.headers.raw)
         check_json(headers)
         settings = service(request).settings
-        content = await read_json(
+        content = await read_body(
             request.receive,
             headers,
             limit=settings.max_json_bytes,
             deadline=settings.receive_timeout,
+            remedy=JSON_REMEDY,
         )
         request.state.body = content
         if len(content) <= OFF_LOOP_BYTES:

@@ -32,6 +32,7 @@ def fit_spec(context: Context, name: str, asked: FitRequest) -> FitSpec:
         score_kind=asked.score_kind,
         method=asked.method,
         per_slice=tuple(asked.per_slice),
+        options=asked.options,
         force=asked.force,
     )
     return FitSpec(

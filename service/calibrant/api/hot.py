@@ -1,7 +1,7 @@
 """The hot routes as plain functions: calibrate, and inference on calibrators.
 
 They run before FastAPI, which would cost more than their work. What they accept and refuse is what
-`openapi.py` says of them; a contract test holds the two together.
+`describing.py` says of them; a contract test holds the two together.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from starlette.types import Receive
 
 from calibrant.api.answers import JSON, Answer
-from calibrant.api.body import OFF_LOOP_BYTES, read_body, read_json
+from calibrant.api.body import JSON_REMEDY, OFF_LOOP_BYTES, read_body
 from calibrant.api.service import Service
 from calibrant.errors import BadBatch, BadRequest, Detail, NotFound, UnsupportedMedia
-from calibrant.operations.batch import categories, check_lengths, check_limits
+from calibrant.operations.batch import check_lengths, check_limits, check_slices
 from calibrant.operations.context import Caller
 from calibrant.wire import inference
 from calibrant.wire.columns import score_array, texts
@@ -43,10 +43,17 @@ async def calibrate(
     caller.need("read")
     check_json(headers)
     settings = service.settings
-    body = await read_json(
-        receive, headers, limit=settings.max_json_bytes, deadline=settings.receive_timeout
+    body = await read_body(
+        receive,
+        headers,
+        limit=settings.max_json_bytes,
+        deadline=settings.receive_timeout,
+        remedy=JSON_REMEDY,
     )
-    servable = await _resolve(service, caller, ref)
+    serving = service.runtime.serving
+    servable = serving.peek(caller.tenant, ref)
+    if servable is None:
+        servable = await asyncio.to_thread(serving.resolve, caller.tenant, ref)
     if len(body) <= OFF_LOOP_BYTES:
         return _calibrated(service, servable, body)
     async with service.batches.one():
@@ -67,7 +74,10 @@ async def infer(
     header_length = _header_length(headers)
     limit = settings.max_json_bytes if header_length is None else settings.max_body_bytes
     body = await read_body(receive, headers, limit=limit, deadline=settings.receive_timeout)
-    servable = await _resolve(service, caller, reference(name, version))
+    serving, ref = service.runtime.serving, reference(name, version)
+    servable = serving.peek(caller.tenant, ref)
+    if servable is None:
+        servable = await asyncio.to_thread(serving.resolve, caller.tenant, ref)
     if len(body) <= OFF_LOOP_BYTES:
         return _inferred(service, servable, body, header_length, name)
     async with service.batches.one():
@@ -99,14 +109,6 @@ def check_json(headers: Headers) -> None:
         raise UnsupportedMedia("Send JSON, with `Content-Type: application/json`.")
 
 
-async def _resolve(service: Service, caller: Caller, ref: str) -> Servable:
-    serving = service.runtime.serving
-    found = serving.peek(caller.tenant, ref)
-    if found is None:
-        found = await asyncio.to_thread(serving.resolve, caller.tenant, ref)
-    return found
-
-
 def _calibrated(service: Service, servable: Servable, body: bytes) -> Answer:
     request = decode(CalibrateRequest, body)
     scores = score_array(request.scores)
@@ -115,14 +117,17 @@ def _calibrated(service: Service, servable: Servable, body: bytes) -> Answer:
     if request.ids is not None:
         ids = texts(request.ids, "/ids")
         check_lengths(len(scores), {"ids": ids})
-    slices = categories(slice_texts(request.slices), len(scores)) if request.slices else {}
+    slices: dict[str, list[str | None]] = {}
+    if request.slices is not None:
+        slices = slice_texts(request.slices)
+        check_slices(slices, len(scores))
     probabilities, n_fallback = servable.calibrate(scores, request.score_kind, slices)
     _count(service, len(scores), n_fallback)
     answer: dict[str, Any] = {
         "calibrator": servable.name,
         "version": servable.version,
         "alias": servable.alias,
-        "probabilities": np.ascontiguousarray(probabilities),
+        "probabilities": probabilities,
         "n_fallback": n_fallback,
     }
     if ids is not None:
@@ -136,9 +141,8 @@ def _inferred(
     request = inference.read_inference(body, header_length)
     score_kind, scores, slices = _tensors(request)
     check_limits(scores, service.settings)
-    probabilities, n_fallback = servable.calibrate(
-        scores, score_kind, categories(slices, len(scores))
-    )
+    check_slices(slices, len(scores))
+    probabilities, n_fallback = servable.calibrate(scores, score_kind, slices)
     _count(service, len(scores), n_fallback)
     shaped = _as_sent(probabilities, scores)
     parameters: dict[str, inference.Parameter] = {

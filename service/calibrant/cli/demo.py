@@ -421,7 +421,7 @@ def _service(folder: Path, port: int) -> Iterator[tuple[httpx.Client, subprocess
     }
     log = folder / "service.log"
     with log.open("wb") as sink:
-        process = subprocess.Popen(  # noqa: S603 - our own command
+        process = subprocess.Popen(
             [sys.executable, "-m", "calibrant.cli", "serve"],
             env=environment,
             stdout=sink,

@@ -56,6 +56,8 @@ def _findings(settings: Settings) -> Iterator[Finding]:
             yield name, True, check(settings)
         except (CalibrantError, OSError) as error:
             yield name, False, str(error)
+        except Exception as error:  # noqa: BLE001 - whatever is wrong, the other checks go on
+            yield name, False, f"{type(error).__name__}: {error}".partition("\n")[0]
     yield "worker extra", *_extra()
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Literal, cast
 
@@ -95,10 +97,27 @@ def open_table(path: Path, wanted: Wanted, *, need_labels: bool = True) -> Itera
         with console(err=True).status(f"reading {path.name}"):
             info = canonical(path, None, table, Limits(), name=path.name)
             proposal = propose(info, take_sample(table))
-        mapping, task, kind = _decide(path, wanted, proposal, need_labels=need_labels)
+        named = replace(wanted, scores=_named(wanted.scores, [each.name for each in info.columns]))
+        mapping, task, kind = _decide(path, named, proposal, need_labels=need_labels)
         source = TableSource(table, mapping, task=task, score_kind=kind, sha256=info.sha256)
         opened = Opened(source.chunks, source.n_rows, info.sha256)
         yield Table(path, opened, table, mapping, task, kind)
+
+
+def _named(scores: list[str] | None, columns: list[str]) -> list[str] | None:
+    """Return score columns with patterns replaced by the columns they fit, `p_2` before `p_10`."""
+    if scores is None:
+        return None
+    named: list[str] = []
+    for wanted in scores:
+        fitting = [name for name in columns if fnmatchcase(name, wanted)]
+        named += [wanted] if wanted in columns or not fitting else sorted(fitting, key=_in_order)
+    return named
+
+
+def _in_order(name: str) -> list[tuple[int, str]]:
+    """Return a key that sorts digits by their value."""
+    return [(int(part) if part.isdigit() else -1, part) for part in re.split(r"([0-9]+)", name)]
 
 
 def _decide(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, Literal, cast
+from typing import Annotated, Literal
 
 import msgspec
 import numpy as np
@@ -47,7 +47,9 @@ def fit(
         list[str] | None, typer.Option(help="Correct per slice of this column; repeatable.")
     ] = None,
     holdout: Annotated[float, typer.Option(help="Share of rows held out.")] = 0.3,
-    by: Annotated[str, typer.Option(help="Hold out by hash, time or group.")] = "hash",
+    by: Annotated[
+        Literal["hash", "time", "group"], typer.Option(help="Hold out by hash, time or group.")
+    ] = "hash",
     evaluate_on: Annotated[
         Path | None, typer.Option(help="Judge on this file, with the same columns, instead.")
     ] = None,
@@ -73,7 +75,7 @@ def fit(
         other = nullcontext(None) if evaluate_on is None else files.open_like(evaluate_on, table)
         with other as judged_table, progress.status("fitting") as status:
             if judged_table is None:
-                rule = Holdout(fraction=holdout, by=cast("Literal['hash', 'time', 'group']", by))
+                rule = Holdout(fraction=holdout, by=by)
                 mask = held_out(rows, identities, rule)
                 judged, seen = opened(rows.take(mask)), identities[mask]
                 rows, identities = rows.take(~mask), identities[~mask]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import msgspec
@@ -19,7 +22,7 @@ PASS, FAIL, INCONCLUSIVE = 0, 1, 2
 class GateFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """`[[gate]]` tables."""
 
-    gate: list[Gate]
+    gate: list[dict[str, Any]]
 
 
 def read_gates(path: Path) -> tuple[Gate, ...]:
@@ -37,12 +40,17 @@ def read_gates(path: Path) -> tuple[Gate, ...]:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise BadRequest(f"`{path}` cannot be read as TOML: {error}") from error
     try:
-        gates = msgspec.convert(found, GateFile, strict=True).gate
+        raw = msgspec.convert(found, GateFile, strict=True).gate
+        gates = tuple(msgspec.convert(one, Gate, strict=True) for one in raw)
     except msgspec.ValidationError as error:
         raise Unusable(f"`{path}`: {error}. A gate looks like {EXAMPLE!r}.") from error
-    if not gates or any(gate.max is None and gate.min is None for gate in gates):
-        raise Unusable(f"`{path}`: every [[gate]] needs a `max` or a `min`.")
-    return tuple(gates)
+    known = {field.name for field in fields(Gate)}
+    if any(set(one) - known for one in raw):  # a slip of the pen must not move a bar
+        raise Unusable(f"`{path}`: a [[gate]] has {', '.join(sorted(known))}, and nothing else.")
+    bars = [[bar for bar in (gate.min, gate.max) if bar is not None] for gate in gates]
+    if not all(bars) or not gates or not all(math.isfinite(bar) for both in bars for bar in both):
+        raise Unusable(f"`{path}`: every [[gate]] needs a `max` or a `min`, a finite number.")
+    return gates
 
 
 EXAMPLE = '[[gate]] metric = "rmsce_debiased" max = 0.05 slices = ["origin"]'

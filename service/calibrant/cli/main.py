@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from typing import Annotated
 
-import click
 import typer
 
 from calibrant import __version__
@@ -24,14 +24,21 @@ app = typer.Typer(
 )
 
 
-@app.callback()
-def options(
-    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
-) -> None:
-    """Measure, repair, serve and watch the calibration of predicted probabilities."""
-    if version:
+def _say_version(wanted: bool) -> None:  # noqa: FBT001 - signature of typer
+    if wanted:
         typer.echo(__version__)
         raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", is_eager=True, callback=_say_version),
+    ] = False,
+) -> None:
+    """Measure, repair, serve and watch the calibration of predicted probabilities."""
+    del version
 
 
 app.command("evaluate")(evaluate.evaluate)
@@ -52,14 +59,22 @@ def run() -> None:
     """Run the command; an expected failure is one sentence on stderr, never a traceback."""
     try:
         code = app(standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(FAILED)
-    except (click.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         sys.exit(130)
     except CalibrantError as error:
         typer.secho(f"calibrant: {error.detail}", err=True, fg="red")
         for finding in error.errors:
             typer.echo(f"  {finding.pointer}: {finding.message}", err=True)
+        sys.exit(FAILED)
+    except typer.TyperException as error:
+        context = getattr(error, "ctx", None)
+        usage = "" if context is None else f"{context.get_usage()}\n"
+        typer.echo(f"{usage}calibrant: {error.format_message()}", err=True)
+        sys.exit(FAILED)
+    except OSError as error:
+        typer.secho(f"calibrant: {error.filename}: {error.strerror}", err=True, fg="red")
+        sys.exit(FAILED)
+    except Exception:  # noqa: BLE001 - Python's own exit code for it is that of a failed gate
+        traceback.print_exc()
         sys.exit(FAILED)
     sys.exit(code if isinstance(code, int) else 0)

@@ -174,16 +174,17 @@ def derive(
     >>> rows.brier.round(3).tolist(), rows.predicted.tolist()
     ([0.01, 0.64], [1, 0])
     """
-    matrix, k, eps = _shaped(scores, task, score_kind)
-    integers = _integer_labels(labels, len(matrix))
-    kept, used = _usable_weights(weights, len(matrix), first_row)
+    array = np.atleast_1d(scores)
+    integers = _integer_labels(labels, len(array))
+    kept, used = _usable_weights(weights, len(array), first_row)
     if kept is not None:
-        matrix, integers = _read_only(matrix[kept]), _read_only(integers[kept])
-    if not len(matrix):
+        array, integers = array[kept], _read_only(integers[kept])
+    if not len(array):
         raise BadBatch("The batch has no rows.", [Detail("/scores", "0 rows")])
     numbering = _Numbering(first_row, kept)
+    matrix, k, eps = _shaped(array, task, score_kind, numbering)
     if task == "binary":
-        return _derive_binary(matrix, integers, score_kind, used, numbering)
+        return _derive_binary(matrix, integers, score_kind, used, numbering, pair=_is_pair(array))
     return _derive_multiclass(matrix, integers, k, score_kind, used, numbering, eps)
 
 
@@ -206,22 +207,28 @@ def probabilities(
     BadBatch
         As in `derive`.
     """
+    numbering = _Numbering(first_row, None)
+    matrix, k, eps = _shaped(np.atleast_1d(scores), task, score_kind, numbering)
+    if task == "binary":
+        # Labels that no score makes impossible, so that only the scores are judged.
+        likely = _read_only((matrix == np.inf).astype(np.int64))
+        pair = _is_pair(np.asarray(scores))
+        return _derive_binary(matrix, likely, score_kind, None, numbering, pair=pair).score
+    return _probability_rows(matrix, k, eps, score_kind, numbering)
+
+
+def _probability_rows(
+    matrix: NDArray[Any], k: int, eps: float, score_kind: ScoreKind, number: _Numbering
+) -> NDArray[np.float64]:
+    """Return checked rows of k probabilities."""
     from calibrant.numerics.kernels import rows as kernels
 
-    matrix, k, eps = _shaped(scores, task, score_kind)
-    if task == "binary":
-        # Every row labelled 0: no score is impossible then, so only the scores are judged.
-        zeros = _read_only(np.zeros(len(matrix), dtype=np.int64))
-        return _derive_binary(
-            matrix, zeros, score_kind, None, _Numbering(first_row, None)
-        ).score  # fmt: skip
-    out = np.empty(matrix.shape)
-    problems = _Problems()
+    out, problems = np.empty(matrix.shape), _Problems()
     if score_kind == "logits":
         kernels.softmax(matrix, out, problems.found, problems.first)
     else:
         kernels.normalise(matrix, _tolerance(k, eps), out, problems.found, problems.first)
-    problems.refuse(_Numbering(first_row, None), k)
+    problems.refuse(number, k)
     return out
 
 
@@ -269,10 +276,9 @@ def _rows_detail(pointer: str, text: str, count: int, rows: list[int]) -> Detail
 
 
 def _shaped(
-    scores: NDArray[Any], task: Task, score_kind: ScoreKind
+    array: NDArray[Any], task: Task, score_kind: ScoreKind, number: _Numbering
 ) -> tuple[NDArray[Any], int, float]:
     """Return float scores in their canonical shape, the number of classes and the epsilon."""
-    array = np.asarray(scores)
     eps = float(np.finfo(array.dtype).eps) if array.dtype.kind == "f" else 2.0**-52
     if array.dtype not in (np.float32, np.float64):
         array = array.astype(np.float32 if array.dtype == np.float16 else np.float64)
@@ -285,8 +291,8 @@ def _shaped(
         return _read_only(array), array.shape[1], eps
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
-    if array.ndim == 2 and array.shape[1] == 2:
-        return _read_only(_two_columns(array, score_kind)), 2, eps
+    if _is_pair(array):
+        return _read_only(_two_columns(array, eps, score_kind, number)), 2, eps
     if array.ndim != 1:
         raise BadBatch(
             "Binary scores are one number a row.",
@@ -302,23 +308,21 @@ def _read_only(array: NDArray[Any]) -> NDArray[Any]:
     return view
 
 
-def _two_columns(array: NDArray[Any], score_kind: ScoreKind) -> NDArray[np.float64]:
+def _is_pair(array: NDArray[Any]) -> bool:
+    return array.ndim == 2 and array.shape[1] == 2
+
+
+def _two_columns(
+    array: NDArray[Any], eps: float, score_kind: ScoreKind, number: _Numbering
+) -> NDArray[np.float64]:
     """Reduce both classes' scores to one number a row."""
-    wide = array.astype(np.float64)
+    matrix = _read_only(array)
+    both = _probability_rows(matrix, 2, eps, score_kind, number)  # checks the rows, too
     if score_kind == "probabilities":
-        return probabilities(array, task="multiclass", score_kind="probabilities")[:, 1]
-    problems = _Problems()
-    masked = np.isneginf(wide)
-    unusable = np.isnan(wide).any(axis=1) | np.isposinf(wide).any(axis=1)
-    for problem, rows in ((0, np.flatnonzero(unusable)), (5, np.flatnonzero(masked.all(axis=1)))):
-        problems.found[problem] = len(rows)
-        problems.first[problem, : min(len(rows), _KEPT)] = rows[:_KEPT]
-    problems.refuse(_Numbering(0, None), 2)
-    # A masked class 0 leaves class 1 certain; the largest finite log-odds says so.
-    certain = np.float64(np.finfo(np.float64).max)
-    with np.errstate(invalid="ignore"):
-        difference = wide[:, 1] - wide[:, 0]
-    return np.where(masked[:, 0], certain, difference)
+        return np.ascontiguousarray(both[:, 1])
+    # A masked class leaves the other one certain: the difference is infinite.
+    wide = matrix.astype(np.float64)
+    return wide[:, 1] - wide[:, 0]
 
 
 def _integer_labels(labels: NDArray[Any], n: int) -> NDArray[np.int64]:
@@ -378,6 +382,8 @@ def _derive_binary(
     score_kind: ScoreKind,
     weights: NDArray[np.float64] | None,
     number: _Numbering,
+    *,
+    pair: bool,
 ) -> Rows:
     from calibrant.numerics.kernels import rows as kernels
 
@@ -385,7 +391,7 @@ def _derive_binary(
     score, nll, brier = np.empty(n), np.empty(n), np.empty(n)
     args = (scores, labels, score, nll, brier, problems.found, problems.first)
     if score_kind == "logits":
-        kernels.binary_logits(*args)
+        kernels.binary_logits(*args, pair)
     else:
         clipped = int(kernels.binary_probabilities(*args))
     problems.refuse(number, 2)

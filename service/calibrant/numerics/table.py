@@ -24,7 +24,6 @@ NLL_QUANTUM = 2.0**24
 View = Literal[10, 15, 20, "log_odds"]
 
 _CELLS = 4096
-_LANES = 4
 
 
 def _lookup(edges: NDArray[np.float64], closed: Literal["left", "right"]) -> NDArray[np.int64]:
@@ -167,8 +166,11 @@ class Bins:
             binning.sums_weighted(score, outcome, plain(weights), start, edges, right, sums)
             n, *rest = np.moveaxis(sums, 2, 0)
             return cls(edges, n.astype(np.int64), *rest)
-        lanes = np.zeros((_LANES, n_bins, 5))
-        binning.sums_plain(score, outcome, start, edges, right, lanes)
+        lanes = np.zeros((binning.LANES, n_bins, 5))
+        if not right and np.array_equal(edges, equal_edges(n_bins)):
+            binning.sums_even(score, outcome, edges, lanes)
+        else:
+            binning.sums_plain(score, outcome, start, edges, right, lanes)
         n, p, y, v, c = np.moveaxis(lanes.sum(axis=0)[None], 2, 0)
         return cls.unweighted(edges, n.astype(np.int64), p, y, v, c)
 

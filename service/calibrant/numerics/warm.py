@@ -46,7 +46,8 @@ def warm() -> None:
 def _measure(rows: Rows) -> None:
     codes = np.zeros(len(rows), dtype=np.int32)
     tabulate(rows.score, rows.outcome, rows.weights, codes=codes)
-    Bins.from_rows(rows.score, rows.outcome, rows.weights)
+    for edges in (None, np.array([0.0, 0.3, 1.0])):
+        Bins.from_rows(rows.score, rows.outcome, rows.weights, edges=edges)
     ordered = ranked.rank(rows.score, rows.outcome, rows.weights)
     ranked.auroc(ordered)
     ranked.average_precision(ordered)

@@ -67,18 +67,6 @@ def predictions_from(
     )
 
 
-def categories(slices: Mapping[str, Texts], n_rows: int) -> dict[str, Category]:
-    """Encode the slice columns of `n_rows` rows.
-
-    Raises
-    ------
-    BadBatch
-        If one has another length.
-    """
-    check_lengths(n_rows, {f"slices/{name}": values for name, values in slices.items()})
-    return {name: Category.encode(values) for name, values in slices.items()}
-
-
 def check_lengths(n_rows: int, columns: Mapping[str, Any]) -> None:
     """Raise `BadBatch` unless every given column has `n_rows` values."""
     wrong = [
@@ -92,6 +80,12 @@ def check_lengths(n_rows: int, columns: Mapping[str, Any]) -> None:
             f"column{'s have' if len(wrong) > 1 else ' has'} not.",
             wrong,
         )
+
+
+def check_slices(slices: Mapping[str, Texts], n_rows: int) -> None:
+    """Raise `BadBatch` unless every slice column has `n_rows` values."""
+    if slices:
+        check_lengths(n_rows, {f"slices/{name}": values for name, values in slices.items()})
 
 
 def check_limits(scores: NDArray[Any], limits: Settings) -> None:

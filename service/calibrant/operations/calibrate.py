@@ -175,7 +175,7 @@ class Serving:
         except CalibrantError:  # the alias is gone, or means something that is not served
             with self._lock:
                 self._ready.pop(key, None)
-        except Exception:  # noqa: BLE001 - the edge of a thread that must not die
+        except Exception:  # the edge of a thread that must not die
             log.exception("looking up a served reference failed")
             return False
         return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from calibrant.numerics.calibrators import apply
 from calibrant.numerics.predictions import Predictions
 from calibrant.operations.data import ScoreKind, Task, opened
 from calibrant.operations.evaluate import evaluate
@@ -13,7 +14,8 @@ _ROWS = 64
 
 
 def warm() -> None:
-    """Evaluate a small batch of each form; the kernels stay in this process, and in its cache."""
+    """Load the serving kernels, and evaluate a small batch of each form for the others."""
+    apply.warm()
     draws = np.random.default_rng(0)
     labels = np.arange(_ROWS, dtype=np.int64) % 2
     binary = draws.uniform(0.1, 0.9, _ROWS)

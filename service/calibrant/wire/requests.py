@@ -201,5 +201,9 @@ class FitRequest(Rows, frozen=True, kw_only=True):
     evaluate_on: Rows | None = None
     per_slice: Annotated[list[Name], Meta(max_length=4)] = []
     alias: Alias | None = None
+    options: Annotated[
+        dict[str, str | int | float],
+        Meta(max_length=8, description='Of the method, for example `{"binning": "mass"}`.'),
+    ] = {}
     force: bool = False
     allow_overlap: bool = False

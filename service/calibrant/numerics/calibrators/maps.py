@@ -108,7 +108,7 @@ def multiclass_run(calibrator: Calibrator, score_kind: ScoreKind) -> Run:
             return out, softmax.normalised(scores, tolerance, mix, out)
         logits = np.empty(scores.shape)
         bad = softmax.log_of(scores, tolerance, TINY, logits)
-        return out, stage(logits, out) or bad
+        return out, bad or stage(logits, out)
 
     return from_logits if score_kind == "logits" else from_probabilities
 
@@ -253,7 +253,7 @@ def _svs(params: Any, mix: float) -> MatrixStage:
     def stage(z: NDArray[Any], out: Float64) -> bool:
         x = np.empty(z.shape)
         bad = softmax.log_probabilities(z, beta, smoothing, TINY, x)
-        return softmax.affine(x, scale, bias, mix, out) or bad
+        return bad or softmax.affine(x, scale, bias, mix, out)
 
     return stage
 
@@ -268,11 +268,12 @@ def _matrix(
 
     def stage(z: NDArray[Any], out: Float64) -> bool:
         x = np.empty(z.shape)
-        bad = softmax.log_probabilities(z, beta, smoothing, TINY, x)
+        if softmax.log_probabilities(z, beta, smoothing, TINY, x):
+            return True
         np.matmul(x, turned, out=out)
         out += bias
         softmax.softmax_in_place(out, mix)
-        return bool(bad)
+        return False
 
     return stage
 

@@ -19,7 +19,7 @@ PAIR = types.Tuple((float64, float64))  # type: ignore[no-untyped-call]
 LOG_EPS = -36.04365338911715  # log(EPS); the log of 1 - EPS is -EPS
 
 
-@njit(float64(float64), cache=True, nogil=True)
+@njit(float64(float64), cache=True, nogil=True, error_model="numpy")
 def sigmoid(v: float) -> float:
     """Return 1 / (1 + exp(-v)) without overflow; 0 and 1 at the infinities."""
     size = -abs(v)
@@ -31,6 +31,7 @@ def sigmoid(v: float) -> float:
     [boolean(given(t, 1), float64, float64, boolean, float64, filled(1)) for t in FLOATS],
     cache=True,
     nogil=True,
+    error_model="numpy",
 )
 def affine_sigmoid(z: Any, a: float, b: float, infinite: Any, mix: float, out: Any) -> bool:
     """Write sigmoid(a z + b) into `out`; `infinite` says that z = +inf is allowed."""
@@ -50,6 +51,7 @@ def affine_sigmoid(z: Any, a: float, b: float, infinite: Any, mix: float, out: A
     ],
     cache=True,
     nogil=True,
+    error_model="numpy",
 )
 def ensemble_sigmoid(
     z: Any,
@@ -71,7 +73,7 @@ def ensemble_sigmoid(
     return bad
 
 
-@njit(PAIR(float64), cache=True, nogil=True)
+@njit(PAIR(float64), cache=True, nogil=True, error_model="numpy")
 def log_parts(v: float) -> tuple[float, float]:
     """Return ln p and ln(1-p) of log-odds `v`, with p held to [EPS, 1 - EPS]."""
     size = -abs(v)
@@ -85,6 +87,7 @@ def log_parts(v: float) -> tuple[float, float]:
     [boolean(given(t, 1), float64, float64, float64, boolean, float64, filled(1)) for t in FLOATS],
     cache=True,
     nogil=True,
+    error_model="numpy",
 )
 def beta_sigmoid(z: Any, a: float, b: float, c: float, infinite: Any, mix: float, out: Any) -> bool:
     """Write sigmoid(a ln p - b ln(1-p) + c) of log-odds into `out`."""
@@ -97,7 +100,9 @@ def beta_sigmoid(z: Any, a: float, b: float, c: float, infinite: Any, mix: float
     return bad
 
 
-@njit([boolean(given(t, 1), filled(1)) for t in FLOATS], cache=True, nogil=True)
+@njit(
+    [boolean(given(t, 1), filled(1)) for t in FLOATS], cache=True, nogil=True, error_model="numpy"
+)
 def logits_of(p: Any, out: Any) -> bool:
     """Write the log-odds of probabilities, held to [EPS, 1 - EPS], into `out`."""
     bad = False
@@ -109,7 +114,12 @@ def logits_of(p: Any, out: Any) -> bool:
     return bad
 
 
-@njit([boolean(given(t, 1), float64, filled(1)) for t in FLOATS], cache=True, nogil=True)
+@njit(
+    [boolean(given(t, 1), float64, filled(1)) for t in FLOATS],
+    cache=True,
+    nogil=True,
+    error_model="numpy",
+)
 def probabilities_of(p: Any, mix: float, out: Any) -> bool:
     """Copy probabilities into `out`."""
     bad = False
@@ -120,7 +130,9 @@ def probabilities_of(p: Any, mix: float, out: Any) -> bool:
     return bad
 
 
-@njit([boolean(given(t, 2), filled(1)) for t in FLOATS], cache=True, nogil=True)
+@njit(
+    [boolean(given(t, 2), filled(1)) for t in FLOATS], cache=True, nogil=True, error_model="numpy"
+)
 def pair_logits(z: Any, out: Any) -> bool:
     """Write the log-odds of two-column logits, z1 - z0, into `out`."""
     bad = False
@@ -132,7 +144,12 @@ def pair_logits(z: Any, out: Any) -> bool:
     return bad
 
 
-@njit([boolean(given(t, 2), float64, filled(1)) for t in FLOATS], cache=True, nogil=True)
+@njit(
+    [boolean(given(t, 2), float64, filled(1)) for t in FLOATS],
+    cache=True,
+    nogil=True,
+    error_model="numpy",
+)
 def pair_probabilities(p: Any, tolerance: float, out: Any) -> bool:
     """Write column 1 of two-column probabilities into `out`, divided by the sum if it is not 1."""
     bad = False
@@ -155,6 +172,7 @@ def pair_probabilities(p: Any, tolerance: float, out: Any) -> bool:
     ),
     cache=True,
     nogil=True,
+    error_model="numpy",
 )
 def affine_by_member(p: Any, member: Any, a: Any, b: Any, mix: Any) -> None:
     """Replace probabilities by sigmoid(a logit p + b) of their member; none if negative."""
@@ -178,6 +196,7 @@ def affine_by_member(p: Any, member: Any, a: Any, b: Any, mix: Any) -> None:
     ),
     cache=True,
     nogil=True,
+    error_model="numpy",
 )
 def logistic_pass(
     x: Any, target: Any, w: Any, theta: Any, gradient: Any, hessian: Any, loss: Any
@@ -214,6 +233,7 @@ def logistic_pass(
     [float64(given(t, 1), given(int64, 1), given(float64, 1)) for t in FLOATS],
     cache=True,
     nogil=True,
+    error_model="numpy",
 )
 def loss_of(p: Any, y: Any, w: Any) -> float:
     """Return the weighted sum of -log of the label's probability, held to at least EPS.

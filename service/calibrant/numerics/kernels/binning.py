@@ -8,6 +8,8 @@ from numba import njit
 CELLS = 4096
 """Cells of the lookup that gives the first bin a score may lie in."""
 
+LANES = 8  # copies of the sums, so that neighbouring rows do not wait for each other
+
 QUANTUM = 1073741824.0  # 2**30: sums of p and of products
 NLL_QUANTUM = 16777216.0  # 2**24
 CLIP = 1e-12
@@ -29,6 +31,13 @@ def _right_bin(p, start, edges, last):  # type: ignore[no-untyped-def]
     return b
 
 
+@njit(cache=True, nogil=True, inline="always")
+def _even_bin(p, edges, last):  # type: ignore[no-untyped-def]
+    """Return the bin of equal widths: the floor is off by one at most, and says so itself."""
+    j = min(int(p * (last + 1)), last)
+    return j - (p < edges[j]) + ((p >= edges[j + 1]) & (j < last))
+
+
 @njit(cache=True, nogil=True)
 def tabulate(score, outcome, codes, by_slice, fine_start, fine_edges, edges15, fine, wide, nll):  # type: ignore[no-untyped-def]
     """Add rows to integer tables; a row whose code is negative is in no slice."""
@@ -43,11 +52,7 @@ def tabulate(score, outcome, codes, by_slice, fine_start, fine_edges, edges15, f
         fine[group, b, 0] += 1
         fine[group, b, 1] += y
         fine[group, b, 2] += fixed
-        j = min(int(p * 15.0), 14)
-        if p < edges15[j]:
-            j -= 1
-        elif j < 14 and p >= edges15[j + 1]:
-            j += 1
+        j = _even_bin(p, edges15, 14)
         wide[group, j, 0] += 1
         wide[group, j, 1] += y
         wide[group, j, 2] += fixed
@@ -76,11 +81,7 @@ def tabulate_weighted(  # type: ignore[no-untyped-def]
         fine[group, b, 2] += w * p
         fine[group, b, 3] += w * y
         fine[group, b, 4] += w * w
-        j = min(int(p * 15.0), 14)
-        if p < edges15[j]:
-            j -= 1
-        elif j < 14 and p >= edges15[j + 1]:
-            j += 1
+        j = _even_bin(p, edges15, 14)
         _add_weighted(wide, group, j, p, y, w)
         chance = p if y else 1.0 - p
         chance = min(max(chance, CLIP), 1.0 - CLIP)
@@ -121,18 +122,22 @@ def _add(sums, lane, j, p, y):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def sums_plain(score, outcome, start, edges, right, sums):  # type: ignore[no-untyped-def]
-    """Add rows to sums of shape (lanes, n_bins, 5); lanes keep neighbours from waiting."""
+def sums_even(score, outcome, edges, sums):  # type: ignore[no-untyped-def]
+    """Add rows to sums of shape (LANES, n_bins, 5) over equal widths, without a branch."""
     last = edges.shape[0] - 2
-    lanes = sums.shape[0]
-    lane = 0
+    for i in range(score.shape[0]):
+        p = float(score[i])
+        _add(sums, i & (LANES - 1), _even_bin(p, edges, last), p, float(outcome[i]))
+
+
+@njit(cache=True, nogil=True)
+def sums_plain(score, outcome, start, edges, right, sums):  # type: ignore[no-untyped-def]
+    """Add rows to sums of shape (LANES, n_bins, 5) over any edges."""
+    last = edges.shape[0] - 2
     for i in range(score.shape[0]):
         p = float(score[i])
         j = _right_bin(p, start, edges, last) if right else _left_bin(p, start, edges, last)
-        _add(sums, lane, j, p, float(outcome[i]))
-        lane += 1
-        if lane == lanes:
-            lane = 0
+        _add(sums, i & (LANES - 1), j, p, float(outcome[i]))
 
 
 @njit(cache=True, nogil=True)

@@ -11,7 +11,7 @@ from calibrant.numerics.kernels.signature import filled, float64, given
 POINTS = given(float64, 1)
 
 
-@njit(types.int64(POINTS, float64), cache=True, nogil=True)
+@njit(types.int64(POINTS, float64), cache=True, nogil=True, error_model="numpy")
 def count_up_to(x: Any, p: float) -> int:
     """Return how many of the rising `x` are <= p."""
     low, high = 0, x.size
@@ -24,7 +24,7 @@ def count_up_to(x: Any, p: float) -> int:
     return low
 
 
-@njit(types.int64(POINTS, float64), cache=True, nogil=True)
+@njit(types.int64(POINTS, float64), cache=True, nogil=True, error_model="numpy")
 def count_below(x: Any, p: float) -> int:
     """Return how many of the rising `x` are < p."""
     low, high = 0, x.size
@@ -37,7 +37,12 @@ def count_below(x: Any, p: float) -> int:
     return low
 
 
-@njit(types.void(filled(1), POINTS, POINTS, boolean, float64), cache=True, nogil=True)
+@njit(
+    types.void(filled(1), POINTS, POINTS, boolean, float64),
+    cache=True,
+    nogil=True,
+    error_model="numpy",
+)
 def interpolate(p: Any, x: Any, y: Any, step: Any, mix: float) -> None:
     """Replace p by y over x: `step` takes the last x <= p, else linear; clipped outside."""
     last = x.size - 1
@@ -53,7 +58,12 @@ def interpolate(p: Any, x: Any, y: Any, step: Any, mix: float) -> None:
         p[i] = found * (1.0 - mix) + 0.5 * mix
 
 
-@njit(types.void(filled(1), POINTS, POINTS, boolean, float64), cache=True, nogil=True)
+@njit(
+    types.void(filled(1), POINTS, POINTS, boolean, float64),
+    cache=True,
+    nogil=True,
+    error_model="numpy",
+)
 def binned(p: Any, edges: Any, values: Any, right: Any, mix: float) -> None:
     """Replace p by its bin's value; bins are [lo, hi), or (lo, hi] with `right`."""
     last = values.size - 1
@@ -66,6 +76,7 @@ def binned(p: Any, edges: Any, values: Any, right: Any, mix: float) -> None:
     types.void(filled(1), POINTS, POINTS, POINTS, POINTS, filled(1), filled(1)),
     cache=True,
     nogil=True,
+    error_model="numpy",
 )
 def venn_abers_bounds(p: Any, x0: Any, p0: Any, x1: Any, p1: Any, low: Any, high: Any) -> None:
     """Write the lower and upper probability of each p."""
@@ -74,7 +85,12 @@ def venn_abers_bounds(p: Any, x0: Any, p0: Any, x1: Any, p1: Any, low: Any, high
         high[i] = p1[count_below(x1, p[i])]
 
 
-@njit(types.void(filled(1), POINTS, POINTS, POINTS, POINTS, float64), cache=True, nogil=True)
+@njit(
+    types.void(filled(1), POINTS, POINTS, POINTS, POINTS, float64),
+    cache=True,
+    nogil=True,
+    error_model="numpy",
+)
 def venn_abers(p: Any, x0: Any, p0: Any, x1: Any, p1: Any, mix: float) -> None:
     """Replace p by p1 / (1 - p0 + p1)."""
     for i in range(p.size):

@@ -23,6 +23,7 @@ BLOCKS = types.Tuple([filled(1)] * 4)  # type: ignore[no-untyped-call]
     ],
     cache=True,
     nogil=True,
+    error_model="numpy",
 )
 def pack(bits: Any, labels: Any, keys: Any) -> None:
     """Write sortable keys: the bits of scores in [0, 1], then the 0/1 label; -0.0 becomes 0."""
@@ -31,7 +32,12 @@ def pack(bits: Any, labels: Any, keys: Any) -> None:
         keys[i] = (score << 1) | labels[i]
 
 
-@njit([found(given(keys, 1)) for keys, found in BLOCKS_OF_KEYS.items()], cache=True, nogil=True)
+@njit(
+    [found(given(keys, 1)) for keys, found in BLOCKS_OF_KEYS.items()],
+    cache=True,
+    nogil=True,
+    error_model="numpy",
+)
 def pooled_keys(keys: Any) -> Any:
     """Return the isotonic blocks of sorted keys: first and last score bits, rows, positives.
 
@@ -72,6 +78,7 @@ def pooled_keys(keys: Any) -> Any:
     BLOCKS(given(float64, 1), given(float64, 1), given(float64, 1)),
     cache=True,
     nogil=True,
+    error_model="numpy",
 )
 def pooled_sorted(x: Any, weight: Any, total: Any) -> Any:
     """Return the isotonic blocks of scores that rise strictly: first, last, weight, sum.
@@ -102,13 +109,18 @@ def pooled_sorted(x: Any, weight: Any, total: Any) -> Any:
     return first[:m].copy(), last[:m].copy(), mass[:m].copy(), held[:m].copy()
 
 
-@njit(float64(float64, float64, float64, float64, float64, float64), cache=True, nogil=True)
+@njit(
+    float64(float64, float64, float64, float64, float64, float64),
+    cache=True,
+    nogil=True,
+    error_model="numpy",
+)
 def turn(ax: float, ay: float, bx: float, by: float, cx: float, cy: float) -> float:
     """Return a positive number if a -> b -> c turns left."""
     return (bx - ax) * (cy - by) - (by - ay) * (cx - bx)
 
 
-@njit(filled(1)(given(float64, 1), given(float64, 1)), cache=True, nogil=True)
+@njit(filled(1)(given(float64, 1), given(float64, 1)), cache=True, nogil=True, error_model="numpy")
 def upper_probabilities(weight: Any, total: Any) -> Any:
     """Return, at each rising score, the isotonic value there after adding (score, 1).
 

@@ -23,18 +23,21 @@ def _note(found, first, problem, row):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def binary_logits(z, labels, score, nll, brier, found, first):  # type: ignore[no-untyped-def]
-    """Fill score, exact NLL and Brier of log-odds; -inf is a masked class 1."""
+def binary_logits(z, labels, score, nll, brier, found, first, pair):  # type: ignore[no-untyped-def]
+    """Fill score, exact NLL and Brier of log-odds; -inf is a masked class 1.
+
+    +inf, a masked class 0, exists only where the log-odds came from a pair of columns.
+    """
     for i in range(z.shape[0]):
         v = float(z[i])
         y = labels[i]
-        if v != v or v == np.inf:
+        if v != v or (v == np.inf and not pair):
             _note(found, first, NOT_FINITE, i)
             continue
         if y != 0 and y != 1:
             _note(found, first, LABEL, i)
             continue
-        if v == -np.inf and y == 1:
+        if abs(v) == np.inf and (v > 0) != (y == 1):
             _note(found, first, IMPOSSIBLE, i)
             continue
         e = np.exp(-abs(v))

@@ -19,13 +19,18 @@ from calibrant.numerics.kernels.signature import FLOATS, filled, float64, given,
 RENORMALISED = 1e-9  # a row sum further off than this is divided out
 
 
-@njit(float64(float64), cache=True, nogil=True)
+@njit(float64(float64), cache=True, nogil=True, error_model="numpy")
 def falling(x: float) -> float:
     """Return exp(x) for x <= 0, exactly 0 where it would be denormal or x is -inf."""
     return exp_nonpositive(x) if x > LOWEST else 0.0
 
 
-@njit([boolean(given(t, 2), float64, float64, filled(2)) for t in FLOATS], cache=True, nogil=True)
+@njit(
+    [boolean(given(t, 2), float64, float64, filled(2)) for t in FLOATS],
+    cache=True,
+    nogil=True,
+    error_model="numpy",
+)
 def scaled(z: Any, beta: float, mix: float, out: Any) -> bool:
     """Write softmax(beta z) into `out`."""
     n, k = z.shape
@@ -52,6 +57,7 @@ def scaled(z: Any, beta: float, mix: float, out: Any) -> bool:
     [boolean(given(t, 2), float64, float64, float64, float64, float64, filled(2)) for t in FLOATS],
     cache=True,
     nogil=True,
+    error_model="numpy",
 )
 def ensemble(
     z: Any, beta: float, scaled_part: float, plain_part: float, flat: float, mix: float, out: Any
@@ -81,6 +87,7 @@ def ensemble(
     ],
     cache=True,
     nogil=True,
+    error_model="numpy",
 )
 def affine(z: Any, scale: Any, bias: Any, mix: float, out: Any) -> bool:
     """Write softmax(scale * z + bias) into `out`; a masked class stays masked."""
@@ -109,6 +116,7 @@ def affine(z: Any, scale: Any, bias: Any, mix: float, out: Any) -> bool:
     [boolean(given(t, 2), float64, float64, float64, filled(2)) for t in FLOATS],
     cache=True,
     nogil=True,
+    error_model="numpy",
 )
 def log_probabilities(z: Any, beta: float, smoothing: float, tiny: float, out: Any) -> bool:
     """Write the log of (1-s) softmax(beta z) + s/k, at least log(tiny), into `out`.
@@ -140,7 +148,7 @@ def log_probabilities(z: Any, beta: float, smoothing: float, tiny: float, out: A
     return bad
 
 
-@njit(types.void(filled(2), float64), cache=True, nogil=True)
+@njit(types.void(filled(2), float64), cache=True, nogil=True, error_model="numpy")
 def softmax_in_place(x: Any, mix: float) -> None:
     """Replace finite rows by their softmax."""
     n, k = x.shape
@@ -158,7 +166,12 @@ def softmax_in_place(x: Any, mix: float) -> None:
             x[i, j] = x[i, j] * factor + mix / k
 
 
-@njit([boolean(given(t, 2), float64, float64, filled(2)) for t in FLOATS], cache=True, nogil=True)
+@njit(
+    [boolean(given(t, 2), float64, float64, filled(2)) for t in FLOATS],
+    cache=True,
+    nogil=True,
+    error_model="numpy",
+)
 def normalised(p: Any, tolerance: float, mix: float, out: Any) -> bool:
     """Copy probabilities into `out`, divided by their row's sum where it is not 1."""
     n, k = p.shape
@@ -178,7 +191,12 @@ def normalised(p: Any, tolerance: float, mix: float, out: Any) -> bool:
     return bad
 
 
-@njit([boolean(given(t, 2), float64, float64, filled(2)) for t in FLOATS], cache=True, nogil=True)
+@njit(
+    [boolean(given(t, 2), float64, float64, filled(2)) for t in FLOATS],
+    cache=True,
+    nogil=True,
+    error_model="numpy",
+)
 def log_of(p: Any, tolerance: float, tiny: float, out: Any) -> bool:
     """Write the log of probabilities, each at least `tiny`, into `out`."""
     bad = normalised(p, tolerance, 0.0, out)
@@ -188,7 +206,9 @@ def log_of(p: Any, tolerance: float, tiny: float, out: Any) -> bool:
     return bad
 
 
-@njit([boolean(given(t, 2), filled(2)) for t in FLOATS], cache=True, nogil=True)
+@njit(
+    [boolean(given(t, 2), filled(2)) for t in FLOATS], cache=True, nogil=True, error_model="numpy"
+)
 def class_logits(z: Any, out: Any) -> bool:
     """Write the log-odds of each class against the rest, class by class, into `out` (k, n)."""
     n, k = z.shape
@@ -219,7 +239,7 @@ def class_logits(z: Any, out: Any) -> bool:
     return bad
 
 
-@njit(types.void(given(float64, 2), filled(2)), cache=True, nogil=True)
+@njit(types.void(given(float64, 2), filled(2)), cache=True, nogil=True, error_model="numpy")
 def class_columns(p: Any, out: Any) -> None:
     """Write rows (n, k) class by class into `out` (k, n)."""
     for i in range(p.shape[0]):
@@ -227,7 +247,9 @@ def class_columns(p: Any, out: Any) -> None:
             out[j, i] = p[i, j]
 
 
-@njit(types.void(given(float64, 2), float64, filled(2)), cache=True, nogil=True)
+@njit(
+    types.void(given(float64, 2), float64, filled(2)), cache=True, nogil=True, error_model="numpy"
+)
 def shares(columns: Any, mix: float, out: Any) -> None:
     """Divide one-versus-rest results (k, n) by their sum into `out` (n, k); zeros are uniform."""
     k, n = columns.shape
@@ -251,6 +273,7 @@ def shares(columns: Any, mix: float, out: Any) -> None:
     ),
     cache=True,
     nogil=True,
+    error_model="numpy",
 )
 def affine_by_member(p: Any, member: Any, scale: Any, bias: Any, tiny: float, mix: Any) -> None:
     """Replace rows of probabilities by softmax(scale * log p + bias) of their member.
@@ -278,6 +301,7 @@ def affine_by_member(p: Any, member: Any, scale: Any, bias: Any, tiny: float, mi
     float64(filled(2), given(int64, 1), given(float64, 1)),
     cache=True,
     nogil=True,
+    error_model="numpy",
 )
 def residuals(scores: Any, y: Any, share: Any) -> float:
     """Replace rows of scores by share * (softmax - one-hot label); return the weighted loss.
@@ -303,7 +327,12 @@ def residuals(scores: Any, y: Any, share: Any) -> float:
     return loss
 
 
-@njit(types.void(given(float64, 2), given(int64, 1), float64, filled(1)), cache=True, nogil=True)
+@njit(
+    types.void(given(float64, 2), given(int64, 1), float64, filled(1)),
+    cache=True,
+    nogil=True,
+    error_model="numpy",
+)
 def row_losses(p: Any, y: Any, tiny: float, out: Any) -> None:
     """Write the negative log of each label's probability, held to at least `tiny`, into `out`."""
     for i in range(p.shape[0]):

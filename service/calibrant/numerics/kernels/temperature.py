@@ -27,6 +27,7 @@ SURVEY = types.Tuple((boolean, boolean, float64, float64, int64))  # type: ignor
     [types.void(given(t, 2), int64, int64, filled(2), filled(1)) for t in FLOATS],
     cache=True,
     nogil=True,
+    error_model="numpy",
 )
 def load_block(z: Any, start: int, m: int, x: Any, top: Any) -> None:
     """Write rows start to start + m class by class into `x`, shifted by their maximum `top`."""
@@ -48,6 +49,7 @@ def load_block(z: Any, start: int, m: int, x: Any, top: Any) -> None:
     [SUMS(given(t, 2), given(int64, 1), given(float64, 1), float64) for t in FLOATS],
     cache=True,
     nogil=True,
+    error_model="numpy",
 )
 def pass_rows(z: Any, y: Any, w: Any, c: float) -> tuple[float, float, float]:
     """Return the weighted sums of f, c f' and c^2 f'': loss and its derivatives in c.
@@ -101,6 +103,7 @@ def pass_rows(z: Any, y: Any, w: Any, c: float) -> tuple[float, float, float]:
     [SUMS(given(t, 1), given(int64, 1), given(float64, 1), float64) for t in FLOATS],
     cache=True,
     nogil=True,
+    error_model="numpy",
 )
 def pass_binary(z: Any, y: Any, w: Any, c: float) -> tuple[float, float, float]:
     """Return the sums of `pass_rows` for binary logits, the softmax of [0, z].
@@ -144,6 +147,7 @@ def pass_binary(z: Any, y: Any, w: Any, c: float) -> tuple[float, float, float]:
     [SURVEY(given(t, 2), given(int64, 1), given(float64, 1)) for t in FLOATS],
     cache=True,
     nogil=True,
+    error_model="numpy",
 )
 def survey_rows(z: Any, y: Any, w: Any) -> tuple[bool, bool, float, float, int]:
     """Return what decides a temperature before it is solved.
@@ -202,6 +206,7 @@ def survey_rows(z: Any, y: Any, w: Any) -> tuple[bool, bool, float, float, int]:
     [SURVEY(given(t, 1), given(int64, 1), given(float64, 1)) for t in FLOATS],
     cache=True,
     nogil=True,
+    error_model="numpy",
 )
 def survey_binary(z: Any, y: Any, w: Any) -> tuple[bool, bool, float, float, int]:
     """Return the survey of `survey_rows` for binary logits; an infinite one is a masked class."""
