@@ -46,6 +46,7 @@ def calibrant(monkeypatch, capsys) -> Callable[..., Done]:
         with pytest.raises(SystemExit) as end:
             run()
         said = capsys.readouterr()
+        assert "Traceback" not in said.err, said.err
         return Done(int(end.value.code or 0), said.out, said.err)
 
     return call

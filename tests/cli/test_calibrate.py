@@ -15,7 +15,7 @@ from calibrant.numerics.calibrators.model import Calibrator, SlicedCalibrator
 
 HALF = Calibrator("temperature", "binary", 2, {"temperature": 2.0})
 IDENTITY = Calibrator("identity", "binary", 2)
-SHARP = Calibrator("platt", "binary", 2, {"slope": 2.0, "intercept": 0.3})
+SHARP = Calibrator("platt", "binary", 2, {"a": 2.0, "b": 0.3})
 SCORES = ("--scores", "p", "--score-kind", "probabilities")
 
 

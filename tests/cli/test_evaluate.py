@@ -111,7 +111,7 @@ def test_a_pattern_names_the_columns_of_many_classes(calibrant, tmp_path, write)
     assert done.code == 0, done.err
     found = json.loads(report.read_bytes())
     assert (found["task"], found["n_classes"]) == ("multiclass", 3)
-    assert found["metrics"]["classwise_ece"] is not None
+    assert found["metrics"]["ece_classwise"] is not None
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from importlib.metadata import version
 
 import numpy as np
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from calibrant import __version__
@@ -34,7 +35,7 @@ def doctor() -> None:
     findings = list(_findings(settings))
     table = Table(box=None, show_header=False, pad_edge=False)
     for name, good, words in findings:
-        table.add_row("[green]ok[/]" if good else "[red]no[/]", name, words)
+        table.add_row("[green]ok[/]" if good else "[red]no[/]", name, escape(words))
     out.print(table)
     out.print()
     out.print(_settings_table(settings))
@@ -147,5 +148,5 @@ def _settings_table(settings: Settings) -> Table:
     for name, field in type(settings).model_fields.items():
         value = str(getattr(settings, name))
         shown = value.rpartition("@")[2] if name.endswith("_url") else value
-        table.add_row(f"CALIBRANT_{name.upper()}", shown, field.description or "")
+        table.add_row(f"CALIBRANT_{name.upper()}", escape(shown), field.description or "")
     return table

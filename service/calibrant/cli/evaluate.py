@@ -85,7 +85,7 @@ def evaluate(
     print_report(out, report)
     where = picture or file.with_suffix(".reliability.svg")
     where.write_text(report_picture(report), encoding="utf-8")
-    out.print(f"picture: {where}")
+    out.print(f"picture: {where}", markup=False, soft_wrap=True)
     _write(report, file.name, json, junit_xml, markdown_md)
     return exit_code(report.gates)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Literal, cast
 
 import typer
+from rich.markup import escape
 
 from calibrant.cli.printing import console
 from calibrant.errors import NotFound, Unusable
@@ -94,7 +95,7 @@ def open_table(path: Path, wanted: Wanted, *, need_labels: bool = True) -> Itera
         raise NotFound(f"There is no file {path}.")
     with tempfile.TemporaryDirectory(prefix="calibrant-") as folder:
         table = Path(folder) / "table.parquet"
-        with console(err=True).status(f"reading {path.name}"):
+        with console(err=True).status(f"reading {escape(path.name)}"):
             info = canonical(path, None, table, Limits(), name=path.name)
             proposal = propose(info, take_sample(table))
         named = replace(wanted, scores=_named(wanted.scores, [each.name for each in info.columns]))

@@ -99,10 +99,11 @@ def fit(
         raise NotServable(f"The fit ended as `{made.status}` and is not written; see --force.")
     out.write_bytes(msgspec.json.format(msgspec.json.encode(made.calibrator.to_dict()), indent=1))
     largest = max(certificate.max_difference.values())
-    screen.print(f"calibrator: {out} (its ONNX graph agrees with the kernels to {largest:.0e})")
+    agreed = f"its ONNX graph agrees with the kernels to {largest:.0e}"
+    screen.print(f"calibrator: {out} ({agreed})", markup=False, soft_wrap=True)
     if onnx is not None:
         onnx.write_bytes(graph)
-        screen.print(f"graph: {onnx}")
+        screen.print(f"graph: {onnx}", markup=False, soft_wrap=True)
 
 
 def _print_candidates(screen: Console, made: Made) -> None:

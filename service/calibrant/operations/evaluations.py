@@ -14,12 +14,16 @@ from calibrant.operations import calibrators
 from calibrant.operations.context import Caller, Context
 from calibrant.operations.data import Data, Opened, open_data, opened
 from calibrant.operations.evaluate import evaluate
-from calibrant.operations.evaluate.report import EvaluateSpec, Metrics, Report, decode, encode
+from calibrant.operations.evaluate.report import (
+    IDENTITY,
+    EvaluateSpec,
+    Metrics,
+    Report,
+    decode,
+    encode,
+)
 from calibrant.operations.overlap import overlap, refuse_overlap
 from calibrant.storage.metadata import CalibratorVersion, Evaluation, Page, Repositories
-
-IDENTITY = "identity"
-"""The candidate that leaves scores as they came."""
 
 ProgressCall = Callable[[int, int, str], None]
 

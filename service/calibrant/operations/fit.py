@@ -14,13 +14,13 @@ from calibrant.numerics.calibrators.sliced import Shrinkage, SliceFit, fit_per_s
 from calibrant.numerics.predictions import Predictions
 from calibrant.operations.data import Opened, ScoreKind, Task
 from calibrant.operations.evaluate import evaluate
-from calibrant.operations.evaluate.report import EvaluateSpec, Report
+from calibrant.operations.evaluate.report import IDENTITY, EvaluateSpec, Report
 
 ProgressCall = Callable[[int, int, str], None]
 
-BEFORE = "identity"
+BEFORE = IDENTITY
 AFTER = "fitted"
-"""Names of the two candidates in a held-out report."""
+"""Names of the two candidates in a held-out report, where the second has no name of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,15 +178,15 @@ def _servable(status: str, recipe: Recipe) -> bool:
     return recipe.force or status in {"ok", "no_gain"}
 
 
-def judge(made: Made, source: Opened, recipe: Recipe) -> Report:
-    """Report on held-out rows: scores as they came against the new calibrator."""
+def judge(made: Made, source: Opened, recipe: Recipe, *, name: str = AFTER) -> Report:
+    """Report on held-out rows: scores as they came against the new calibrator, called `name`."""
     spec = EvaluateSpec(
         task=recipe.task,
         score_kind=recipe.score_kind,
-        calibrator=AFTER,
-        candidates=(BEFORE, AFTER),
+        calibrator=name,
+        candidates=(BEFORE, name),
         baseline=BEFORE,
     )
     return evaluate(
-        source.chunks, spec, {AFTER: made.calibrator}, n_rows=source.n_rows, seed=recipe.seed
+        source.chunks, spec, {name: made.calibrator}, n_rows=source.n_rows, seed=recipe.seed
     )

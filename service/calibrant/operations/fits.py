@@ -9,13 +9,14 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from calibrant.errors import Unusable
 from calibrant.inference.export import to_onnx
 from calibrant.inference.parity import certify
 from calibrant.numerics.predictions import Predictions
 from calibrant.operations import evaluations, jobs
 from calibrant.operations.context import Caller, Context
 from calibrant.operations.data import Data, Opened, labelled, open_data
-from calibrant.operations.evaluate.report import Report
+from calibrant.operations.evaluate.report import IDENTITY, Report
 from calibrant.operations.fit import Made, Recipe, fit_rows, judge
 from calibrant.operations.holdout import Holdout, held_out
 from calibrant.operations.identity import count_overlap
@@ -84,7 +85,8 @@ def submit(context: Context, caller: Caller, spec: FitSpec) -> str:
     NotFound
         If a data set is not there.
     """
-    check_name(spec.name)
+    if check_name(spec.name) == IDENTITY:
+        raise Unusable(f"`{IDENTITY}` is the name of the scores as they came: take another.")
     if spec.alias is not None:
         check_alias(spec.alias)
     for data in (spec.data, spec.evaluate_on):
@@ -113,7 +115,9 @@ def compute(context: Context, caller: Caller, spec: FitSpec, progress: ProgressC
     made = fit_rows(rows, spec.recipe, lambda _done, _of, text: progress(1, 5, text))
     progress(2, 5, f"judging on {judged.n_rows} held-out rows")
     report = replace(
-        judge(made, judged, spec.recipe), optimistic=n_overlap > 0, n_overlap=n_overlap
+        judge(made, judged, spec.recipe, name=spec.name),
+        optimistic=n_overlap > 0,
+        n_overlap=n_overlap,
     )
     progress(3, 5, "writing and certifying the graph")
     onnx = to_onnx(made.calibrator, score_kind=spec.recipe.score_kind)

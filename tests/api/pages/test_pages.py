@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 import re
+from html import unescape
 from typing import Any
 from urllib.parse import quote
 
@@ -152,20 +154,43 @@ def test_the_start_prefers_an_evaluation_with_a_finding(run_api, rows, tmp_path)
     assert "side=" in heading.group(1)
 
 
+def command_in(html: str) -> tuple[str, str]:
+    """Return path and body of the calibrate command that a page shows, as a shell reads it."""
+    found = re.search(r"calibrant.test(/v1/\S+/calibrate) .*?-d '(.*?)'", html, re.DOTALL)
+    assert found
+    return found.group(1), unescape(found.group(2))
+
+
 def test_a_calibrator_shows_how_to_call_and_to_promote_it(api, flights) -> None:
     html = api.get(f"/ui/calibrators/{flights}").text
     assert "Before and after, on held-out rows" in html
-    command = re.search(r"/v1/calibrators/(\S+)/calibrate .*?-d '(.*?)'", html, re.DOTALL)
-    assert command
-    body = command.group(2).replace("&#34;", '"')
-    answer = api(
-        "POST",
-        f"/v1/calibrators/{command.group(1)}/calibrate",
-        content=body,
-        headers={"content-type": "application/json"},
-    )
+    path, body = command_in(html)
+    assert json.loads(body)["scores"]
+    answer = api("POST", path, content=body, headers={"content-type": "application/json"})
     assert answer.status_code == 200, answer.text
     assert api.get(f"/ui/calibrators/{flights}?version=99").status_code == 404
+
+
+def test_a_calibrator_of_slices_shows_them_and_how_to_name_them(api, rows) -> None:
+    regions = ["it's 漢字" if row % 2 else "us" for row in range(len(rows["labels"]))]
+    given = {**rows, "slices": {"region": regions}, "method": "platt", "per_slice": ["region"]}
+    made = api.post("/v1/calibrators/per-region/versions", given)
+    assert made.status_code == 201, made.text
+    html = api.get("/ui/calibrators/per-region").text
+    assert "region=it&#39;s 漢字" in html
+    path, body = command_in(html)
+    assert path == "/v1/calibrators/per-region:1/calibrate"
+    assert "region" in json.loads(body)["slices"]
+    answer = api("POST", path, content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == 200, answer.text
+
+
+def test_the_race_is_shown_with_doing_nothing_in_it(api, rows) -> None:
+    assert api.post("/v1/calibrators/raced/versions", {**rows, "method": "auto"}).is_success
+    html = api.get("/ui/calibrators/raced").text
+    race = html[html.index("Candidates, cross-validated") :]
+    assert '<th scope="row">identity</th>' in race
+    assert '<th scope="row">temperature</th>' in race
 
 
 def test_a_dropped_file_leads_to_its_columns_and_then_to_a_verdict(api, dataset) -> None:

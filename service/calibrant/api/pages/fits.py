@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,15 @@ class Runner:
     status: str
 
 
+@dataclass(frozen=True, slots=True)
+class Corrected:
+    """A slice with a correction of its own, shrunk towards the fit on all rows."""
+
+    name: str
+    n: float
+    status: str
+
+
 def race(summary: Mapping[str, Any]) -> list[Runner]:
     """Return the table of candidates in the order they were tried."""
     return [
@@ -33,14 +42,40 @@ def race(summary: Mapping[str, Any]) -> list[Runner]:
     ]
 
 
-def example(task: str, n_classes: int) -> str:
-    """Return a body for the calibrate route that fits the task."""
+def corrected(summary: Mapping[str, Any], dimensions: Sequence[str]) -> list[Corrected]:
+    """Return the slices that have a correction of their own, the largest first."""
+    found = [
+        Corrected(
+            name=",".join(
+                f"{dimension}={value}"
+                for dimension, value in zip(dimensions, one["key"], strict=True)
+            ),
+            n=one["n"],
+            status=one["status"],
+        )
+        for one in summary.get("slices") or ()
+    ]
+    return sorted(found, key=lambda one: -one.n)
+
+
+def example(
+    task: str, n_classes: int, dimensions: Sequence[str], summary: Mapping[str, Any]
+) -> str:
+    """Return a body for the calibrate route that fits the task and the slices."""
     scores: list[Any] = [0.91, 0.35, 0.08]
     if task == "multiclass":
         row = [round(1 / n_classes, 4)] * n_classes
         row[0] = round(1 - sum(row[1:]), 4)
         scores = [row]
-    return json.dumps({"score_kind": "probabilities", "scores": scores})
+    body: dict[str, Any] = {"score_kind": "probabilities", "scores": scores}
+    if dimensions:
+        key = summary["slices"][0]["key"]
+        body["slices"] = {
+            dimension: [value] * len(scores)
+            for dimension, value in zip(dimensions, key, strict=True)
+        }
+    # a quote or a non-ASCII letter would not survive every shell
+    return json.dumps(body).replace("'", "\\u0027")
 
 
 def _with_error(value: float | None, error: float | None) -> str:

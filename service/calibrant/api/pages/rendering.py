@@ -5,13 +5,15 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from calibrant.operations.draw.lettering import drawable
 from calibrant.operations.draw.words import count, decimal, rows, signed
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 _HERE = Path(__file__).parent
 STYLE = _HERE / "static" / "calibrant.css"
@@ -20,6 +22,8 @@ STYLE = _HERE / "static" / "calibrant.css"
 @cache
 def environment() -> Environment:
     """Return the templates with their filters."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # only once a page is asked
+
     made = Environment(
         loader=FileSystemLoader(_HERE / "templates"),
         autoescape=True,

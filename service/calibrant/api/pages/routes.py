@@ -146,6 +146,9 @@ def show_calibrator(
     number = version or found.aliases.get("champion", found.newest)
     shown = calibrators.version(context, caller, name, number)
     older = calibrators.versions(context, caller, name, limit=LOOKED_AT, cursor=cursor)
+    dimensions: tuple[str, ...] = ()
+    if shown.summary.get("slices"):
+        dimensions = getattr(calibrators.load(context.blobs, shown), "dimensions", ())
     report = _held_out_report(context, caller, shown.summary)
     served = "champion" in found.aliases
     return page(
@@ -159,7 +162,8 @@ def show_calibrator(
         pictures=pictures(report) if report else None,
         reference=name if served and found.aliases["champion"] == number else f"{name}:{number}",
         served=served,
-        example=fits.example(shown.task, shown.n_classes),
+        corrected=fits.corrected(shown.summary, dimensions),
+        example=fits.example(shown.task, shown.n_classes, dimensions, shown.summary),
         base=_base(request),
         text=figures.text,
     )
