@@ -11,6 +11,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
+# one cache of compiled kernels for all tests and the processes they start, not one a data folder
+os.environ.setdefault("NUMBA_CACHE_DIR", str(ROOT / ".pytest_cache" / "kernels"))
+
 
 @pytest.fixture
 def rng() -> np.random.Generator:

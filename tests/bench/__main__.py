@@ -5,14 +5,16 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 
 from rich.console import Console
-
 from tests.bench import cases, footprint, measured, outcome, serving
 from tests.bench.footprint import Bar
 from tests.bench.measured import Effort, Result
 
 FOOTPRINT = "footprint"
+WIDTH = 150
+"""Columns of the tables where there is no terminal to ask."""
 TITLES = {
     **{case.key: f"{case.title}, {case.rows:,} rows" for case in cases.CASES},
     FOOTPRINT: "the API process: import, resident memory",
@@ -24,6 +26,8 @@ def main(arguments: Sequence[str]) -> int:
     """Run what was asked for; return the exit code."""
     options = _options(arguments)
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=WIDTH)
     if options.list:
         for key, title in TITLES.items():
             console.print(f"{key:15} {title}", highlight=False)
@@ -35,17 +39,18 @@ def main(arguments: Sequence[str]) -> int:
     effort = Effort(rounds=options.rounds or 5)
     if options.quick:
         effort = Effort(rounds=options.rounds or 3, seconds=0.1, share=0.1)
-    say = console.log if console.is_terminal else console.print
-    results, bars = _measure(keys, effort, say, console)
-    console.print(outcome.bars_table(bars))
+    results, bars = _measure(keys, effort, console)
+    if bars:
+        console.print(outcome.bars_table(bars))
     path = outcome.write(results, bars, effort)
     console.print(f"written to {path.relative_to(path.parents[3])}", highlight=False)
     return 0
 
 
 def _measure(
-    keys: Sequence[str], effort: Effort, say: measured.Say, console: Console
+    keys: Sequence[str], effort: Effort, console: Console
 ) -> tuple[list[Result], list[Bar]]:
+    say = partial(console.print, markup=False, highlight=False)
     results: list[Result] = []
     bars: list[Bar] = []
     for case in cases.CASES:
@@ -55,7 +60,9 @@ def _measure(
     if FOOTPRINT in keys:
         bars.append(footprint.importing(effort.rounds))
     for served in serving.CASES:
-        if served.key in keys:
+        if served.key in keys and sys.platform != "linux":
+            say(f"skipped {served.key}: cores are pinned and processes counted on Linux only")
+        elif served.key in keys:
             result, more = serving.run(served, effort, say)
             results.append(result)
             bars += more

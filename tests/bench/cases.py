@@ -143,21 +143,18 @@ CASES = (
     ),
     Case(
         "interval",
-        "interval, floor, bootstrap from bin state",
+        "interval, noise floor, bootstrap from the state of the bins",
         1_000_000,
         samples.binary,
-        (_ours("interval"),),
-    ),
-    Case(
-        "interval-10k",
-        "interval, floor, bootstrap from bin state",
-        10_000,
-        samples.binary,
-        (_ours("interval"),),
+        (
+            _ours("interval", "calibrant, state of these rows"),
+            _ours("interval_few", "calibrant, of their first hundredth"),
+            _ours("interval_many", "calibrant, of a hundred times as many"),
+        ),
     ),
     Case(
         "report",
-        "report, 50 slices (Evidently: none)",
+        "report, 50 slices (Evidently: one, of all rows)",
         1_000_000,
         samples.sliced,
         (

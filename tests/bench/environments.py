@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import venv
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,7 +34,13 @@ class Unavailable(Exception):
     """A contender's environment is not here and could not be made."""
 
 
-def python(name: str, say: Callable[[str], None] = print) -> Path:
+def python(
+    name: str,
+    say: Callable[[str], None],
+    *,
+    home: Path = HOME,
+    pins: Mapping[str, Sequence[str]] = PINS,
+) -> Path:
     """Return the interpreter of an environment, made first when absent or pinned otherwise.
 
     Raises
@@ -44,16 +50,25 @@ def python(name: str, say: Callable[[str], None] = print) -> Path:
     """
     if name == "calibrant":
         return Path(sys.executable)
-    folder = HOME / name
+    folder = home / name
     interpreter, stamp = folder / "bin" / "python", folder / "installed.txt"
-    wanted = "\n".join(PINS[name])
+    wanted = "\n".join(pins[name])
     if stamp.exists() and stamp.read_text(encoding="utf-8") == wanted:
         return interpreter
-    say(f"making .bench/{name}: {', '.join(PINS[name])} ...")
+    say(f"making .bench/{name}: {', '.join(pins[name])} ...")
     shutil.rmtree(folder, ignore_errors=True)
-    venv.create(folder, with_pip=True)
-    command = [interpreter, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
-    done = subprocess.run([*command, *PINS[name]], capture_output=True, text=True, check=False)
+    venv.create(folder)
+    # our pip serves them all, so that none has to be installed first
+    pip: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        interpreter,
+        "--disable-pip-version-check",
+    ]
+    command = [*pip, "install", "--quiet"]
+    done = subprocess.run([*command, *pins[name]], capture_output=True, text=True, check=False)
     if done.returncode:
         shutil.rmtree(folder)
         reason = (done.stderr.strip().splitlines() or ["pip failed"])[-1]

@@ -50,7 +50,7 @@ def importing(rounds: int) -> Bar:
     if loaded:
         note += f"; loads {', '.join(loaded)}, which it must not"
     wall = statistics.median(walls[1:])
-    return Bar("import calibrant.api.app", wall, "s", IMPORT_SECONDS, note)
+    return Bar("import calibrant.api.app, wall", wall, "s", IMPORT_SECONDS, note)
 
 
 def resident(name: str, server: Server) -> Bar:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-
 from tests.bench import environments
 from tests.bench.cases import Case, Contender
 from tests.bench.process import RUNNERS, Broken, Runner

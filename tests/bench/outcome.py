@@ -13,7 +13,6 @@ from typing import Any
 
 from rich import box
 from rich.table import Table
-
 from tests.bench.footprint import Bar
 from tests.bench.measured import Effort, Result
 from tests.bench.rounds import Timing, ratio
@@ -76,13 +75,13 @@ def duration(seconds: float) -> str:
 
 def bars_table(bars: Sequence[Bar]) -> Table:
     """Draw figures with the bars they are meant to stay under."""
-    drawn = Table(title="bars" if bars else None, box=box.SIMPLE_HEAD, title_justify="left")
+    drawn = Table(title="footprint", box=box.SIMPLE_HEAD, title_justify="left")
     for column in ("what", "value", "bar", ""):
         drawn.add_column(column)
     for bar in bars:
-        drawn.add_row(
-            bar.name, f"{bar.value:.3g} {bar.unit}", f"{bar.bar:g} {bar.unit}", bar.note
-        )
+        word = "under it" if bar.value <= bar.bar else "[red]OVER[/]"
+        note = f"{word}; {bar.note}" if bar.note else word
+        drawn.add_row(bar.name, f"{bar.value:.3g} {bar.unit}", f"{bar.bar:g} {bar.unit}", note)
     return drawn
 
 

@@ -35,7 +35,7 @@ class Runner:
     """
 
     def __init__(self, python: Path, file: Path, case: str, arrays: Mapping[str, Path]) -> None:
-        self._errors = tempfile.TemporaryFile()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
         self._process = subprocess.Popen(
             [python, file],
             stdin=subprocess.PIPE,

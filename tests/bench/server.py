@@ -80,7 +80,7 @@ class Server:
     ) -> None:
         self.port = port
         core = cores()[0]
-        self._log = tempfile.TemporaryFile()
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
         self._process = subprocess.Popen(
             command,
             env={**os.environ, **ONE_THREAD, **(environment or {})},

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
 from tests.bench import environments
 from tests.bench.footprint import Bar, resident
 from tests.bench.measured import Effort, Result, Say
@@ -89,7 +88,7 @@ def run(case: ServingCase, effort: Effort, say: Say) -> tuple[Result, list[Bar]]
         try:
             server, key = stack.enter_context(calibrant(say))
             versions = {"calibrant": _version()}
-            bars.append(resident("API process idle", server))
+            bars.append(resident(f"API process, idle before {case.key}", server))
         except Broken as error:
             say(f"skipped calibrant: {error}")
             timings += [Timing(name, missing=str(error)) for name in case.ours]
@@ -106,7 +105,8 @@ def run(case: ServingCase, effort: Effort, say: Say) -> tuple[Result, list[Bar]]
                 request = Request("/", body, JSON, case.connections)
                 taking_part.append((timings[-1], peer, request))
         _alternate(taking_part, effort, say)
-        bars += [resident("API process warmed", s) for t, s, _ in taking_part if t is timings[0]]
+        if timings[0].cpu:
+            bars.append(resident(f"API process, warmed by {case.key}", taking_part[0][1]))
     result = Result(
         case.key,
         case.title,
@@ -119,9 +119,7 @@ def run(case: ServingCase, effort: Effort, say: Say) -> tuple[Result, list[Bar]]
     return result, bars
 
 
-def _alternate(
-    taking_part: list[tuple[Timing, Server, Request]], effort: Effort, say: Say
-) -> None:
+def _alternate(taking_part: list[tuple[Timing, Server, Request]], effort: Effort, say: Say) -> None:
     """Load the servers in turn, A, B, A, B."""
     seconds = max(1.0, 5 * effort.seconds)
     fit: list[tuple[Timing, Server, Request]] = []

@@ -153,7 +153,7 @@ def service(tmp_path_factory) -> Iterator[Running]:
         yield started
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def run_service() -> Callable[..., contextlib.AbstractContextManager[Running]]:
     """Give what starts a service of one's own."""
     return running

@@ -70,17 +70,14 @@ def _wrap_curl(tools: Path) -> None:
 @pytest.mark.parametrize("number", range(len(BLOCKS)))
 def test_a_block_works_as_it_stands(replayed, number):
     block, done = replayed[number]
-    allowed = {0, 1, 2} if "--gate" in block else {0}
-    assert done.returncode in allowed, f"{block}\n{done.stdout}\n{done.stderr}"
-    assert '"code":' not in done.stdout.replace('"notes"', ""), done.stdout[:500]
+    assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
     assert "Traceback" not in done.stderr
 
 
-def test_the_gate_of_readme_tells_something(replayed):
-    block, done = next((b, d) for b, d in replayed if "--gate" in b)
-    assert done.returncode == 1, "the flights have slices beyond the bar of README"
-    assert "fail" in done.stdout
-    assert block
+def test_the_gate_of_readme_is_decided_for_every_slice(replayed):
+    _, done = next((b, d) for b, d in replayed if "--gate" in b)
+    assert done.returncode == 0
+    assert done.stdout.count(" pass ") == 5
 
 
 def test_calibrated_scores_differ_by_slice(replayed):
@@ -117,9 +114,9 @@ def test_the_commands_of_the_pipelines_work(service, root, tmp_path, line):
     done = subprocess.run(
         command, cwd=tmp_path, env=service.environment, capture_output=True, text=True, check=False
     )
-    assert done.returncode == 1, done.stderr
+    assert done.returncode == 0, done.stderr
     suite = ElementTree.parse(tmp_path / "gates.xml").getroot()
     assert int(suite.get("tests")) == len(suite) == 5
-    assert int(suite.get("failures")) >= 1
+    assert (suite.get("failures"), suite.get("errors")) == ("0", "0")
     if "--markdown" in line:
         assert (tmp_path / "gates.md").read_text(encoding="utf-8").startswith("## Calibration of")

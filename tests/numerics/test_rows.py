@@ -210,7 +210,7 @@ def test_scores_that_are_no_numbers_are_counted(k: int, dtype: type, bad: float,
     scores[3, 1] = scores[150, k - 1] = bad
     with pytest.raises(BadBatch) as error:
         derive(scores, np.zeros(200, int), task="multiclass", score_kind=kind, first_row=1000)
-    assert messages(error) == [("/scores", "2 rows: not a finite number (rows 1003, 1150)")]
+    assert messages(error) == [("/scores", "2 rows: not a finite number (rows 1003, 1150, from 0)")]
 
 
 @pytest.mark.parametrize("k", [3, 100])
@@ -221,7 +221,7 @@ def test_numbers_that_are_no_probabilities_are_counted(k: int, dtype: type, bad:
     scores[7, 0] = bad
     with pytest.raises(BadBatch) as error:
         derive(scores, np.zeros(9, int), task="multiclass", score_kind="probabilities")
-    assert messages(error) == [("/scores", "1 row: outside [0, 1] (rows 7)")]
+    assert messages(error) == [("/scores", "1 row: outside [0, 1] (row 7, from 0)")]
 
 
 @pytest.mark.parametrize("k", [3, 100])
@@ -231,7 +231,7 @@ def test_rows_that_do_not_sum_to_one_are_counted(k: int) -> None:
     with pytest.raises(BadBatch) as error:
         derive(scores, np.zeros(12, int), task="multiclass", score_kind="probabilities")
     assert messages(error) == [
-        ("/scores", "10 rows: probabilities that do not sum to 1 (rows 0, 1, 2, 3, 4, ...)")
+        ("/scores", "10 rows: probabilities that do not sum to 1 (rows 0, 1, 2, 3, 4, ..., from 0)")
     ]
 
 
@@ -251,8 +251,8 @@ def test_masked_labels_and_masked_rows_are_refused(k: int) -> None:
     with pytest.raises(BadBatch) as error:
         derive(z, np.array([0, 2, 0]), task="multiclass", score_kind="logits")
     assert messages(error) == [
-        ("/labels", "1 row: the label's score is -inf, a masked class (rows 1)"),
-        ("/scores", "1 row: every score is -inf (rows 2)"),
+        ("/labels", "1 row: the label's score is -inf, a masked class (row 1, from 0)"),
+        ("/scores", "1 row: every score is -inf (row 2, from 0)"),
     ]
 
 
@@ -262,7 +262,7 @@ def test_masked_labels_and_masked_rows_are_refused(k: int) -> None:
 def test_labels_that_are_no_class_are_counted(labels: list[Any]) -> None:
     with pytest.raises(BadBatch) as error:
         derive(np.array([0.5, 0.5]), np.array(labels), task="binary", score_kind="logits")
-    assert messages(error) == [("/labels", "1 row: outside 0..1 (rows 1)")]
+    assert messages(error) == [("/labels", "1 row: outside 0..1 (row 1, from 0)")]
 
 
 def test_labels_beyond_64_bits_do_not_wrap_into_a_class() -> None:
@@ -313,7 +313,7 @@ def test_row_numbers_survive_dropped_rows() -> None:
             score_kind="logits",
             weights=np.array([1.0, 0.0, 1.0]),
         )
-    assert messages(error) == [("/scores", "1 row: not a finite number (rows 2)")]
+    assert messages(error) == [("/scores", "1 row: not a finite number (row 2, from 0)")]
 
 
 def test_probabilities_of_scores_without_labels(rng: np.random.Generator) -> None:
@@ -338,7 +338,7 @@ def test_two_binary_columns_are_judged_like_rows_of_classes(kind: str) -> None:
             weights=np.array([1.0, 0.0, 1.0]),
             first_row=10,
         )
-    assert messages(error) == [("/scores", "1 row: not a finite number (rows 12)")]
+    assert messages(error) == [("/scores", "1 row: not a finite number (row 12, from 0)")]
     with pytest.raises(BadBatch):
         derive(
             np.full((1, 2), -np.inf if kind == "logits" else 0.6),

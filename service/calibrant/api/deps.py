@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Query, Request
@@ -69,8 +70,29 @@ def body(kind: type[T]) -> Callable[[Request], Awaitable[T]]:
     return decoded
 
 
-async def patience(request: Request) -> float:
-    """Return how many seconds the caller wants to wait for a job (`Prefer`, RFC 7240).
+@dataclass(frozen=True, slots=True)
+class Preference:
+    """How long a caller wants to wait (`Prefer`, RFC 7240).
+
+    Attributes
+    ----------
+    respond_async : bool
+        Whether a job is wanted instead of a result.
+    wait : float or None, seconds
+    """
+
+    respond_async: bool
+    wait: float | None
+
+    def patience(self, default: float) -> float:
+        """Return how many seconds to wait for a job."""
+        if self.wait is not None:
+            return self.wait
+        return 0.0 if self.respond_async else default
+
+
+async def preference(request: Request) -> Preference:
+    """Return what the caller prefers.
 
     Raises
     ------
@@ -79,12 +101,10 @@ async def patience(request: Request) -> float:
     """
     text = ",".join(request.headers.getlist("prefer")).lower()
     found = _WAIT.search(text)
-    if found is not None:
-        seconds = float(found.group(1))
-        if seconds > MAX_WAIT:
-            raise BadRequest(f"`Prefer: wait` is at most {MAX_WAIT:g} seconds.")
-        return seconds
-    return 0.0 if "respond-async" in text else service(request).settings.job_wait
+    wait = None if found is None else float(found.group(1))
+    if wait is not None and wait > MAX_WAIT:
+        raise BadRequest(f"`Prefer: wait` is at most {MAX_WAIT:g} seconds.")
+    return Preference("respond-async" in text, wait)
 
 
 ServiceDep = Annotated[Service, Depends(service)]
@@ -94,7 +114,7 @@ Ingester = Annotated[Caller, Depends(needs("ingest"))]
 Fitter = Annotated[Caller, Depends(needs("fit"))]
 Promoter = Annotated[Caller, Depends(needs("promote"))]
 Admin = Annotated[Caller, Depends(needs("admin"))]
-Patience = Annotated[float, Depends(patience)]
+Prefer = Annotated[Preference, Depends(preference)]
 Limit = Annotated[int, Query(ge=1, le=1000, description="Items on a page.")]
 Cursor = Annotated[
     str | None, Query(max_length=64, description="The `next` of the page before this one.")

@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
+from urllib.parse import parse_qsl
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -15,7 +16,7 @@ from calibrant.api.answers import SECURITY, Answer, failure, request_id, send_an
 from calibrant.api.body import Disconnected
 from calibrant.api.metrics import CONTENT_TYPE
 from calibrant.api.service import Service
-from calibrant.errors import CalibrantError, Forbidden, MethodNotAllowed
+from calibrant.errors import CalibrantError, Forbidden, MethodNotAllowed, Unusable
 from calibrant.operations.context import Caller
 
 log = logging.getLogger("calibrant.api")
@@ -141,6 +142,7 @@ class Front:
         scope.setdefault("state", {})["request_id"] = request
         try:
             check_site(scope["method"], headers)
+            check_query(scope["path"], scope["query_string"])
             await self._inner(scope, receive, finish)
         except Disconnected:
             return
@@ -160,6 +162,14 @@ def check_site(method: str, headers: Mapping[bytes, bytes]) -> None:
     site = headers.get(b"sec-fetch-site")
     if site is not None and method not in _SAFE and site not in {b"same-origin", b"none"}:
         raise Forbidden("A page of another site may not do this.")
+
+
+def check_query(path: str, query: bytes) -> None:
+    """Raise `Unusable` where a parameter is given twice: which one counts would be a guess."""
+    if query and path.startswith("/v1/"):
+        names = [name for name, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True)]
+        if len(set(names)) < len(names):
+            raise Unusable("A parameter of the address is given twice.")
 
 
 def not_allowed(request: str, path: str, methods: list[str]) -> Answer:

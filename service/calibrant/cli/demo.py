@@ -25,6 +25,7 @@ from rich.table import Table
 
 from calibrant.cli.printing import console
 from calibrant.errors import CalibrantError, Unavailable
+from calibrant.operations.draw.bet import bet
 
 COLUMNS = {"scores": ["p_late"], "labels": "late", "ids": "id", "time": "time"}
 SLICES = ["hour_bucket", "origin", "carrier"]
@@ -85,7 +86,6 @@ class Story:
     promoted: dict[str, Any]
     served: dict[str, Any]
     hidden: dict[str, Any]
-    bet: dict[str, dict[str, Any]]
 
 
 def _walk(demo: Demo, say: Callable[[str], None]) -> Story:
@@ -112,9 +112,7 @@ def _walk(demo: Demo, say: Callable[[str], None]) -> Story:
     served = _answer(demo.http.post("/v1/calibrators/flights/calibrate", json=EXAMPLE_CALL))
     say("looking for what the aggregate hides")
     hidden = _evaluate(demo, may, calibrator=references["isotonic"])
-    say("drawing two diagrams at n = 300")
-    bet = _bet(demo)
-    return Story(raw, versions, compared, repaired, promoted, served, hidden, bet)
+    return Story(raw, versions, compared, repaired, promoted, served, hidden)
 
 
 EXAMPLE_CALL = {
@@ -160,25 +158,6 @@ def _fit(
             "/v1/calibrators/flights/versions", json=body, headers={"prefer": "wait=120"}
         )
     )
-
-
-def _bet(demo: Demo) -> dict[str, dict[str, Any]]:
-    """Evaluate two models on 300 rows: one calibrated, one over-confident."""
-    import numpy as np
-
-    rng = np.random.default_rng(3)
-    z = rng.normal(0, 1.2, 300)
-    labels = (rng.random(300) < 1 / (1 + np.exp(-z))).astype(int).tolist()
-    answers = {}
-    for name, factor in (("calibrated", 1.0), ("over-confident", 1.3)):
-        body = {
-            "task": "binary",
-            "score_kind": "logits",
-            "scores": (factor * z).tolist(),
-            "labels": labels,
-        }
-        answers[name] = _answer(demo.http.post("/v1/evaluations", json=body))
-    return answers
 
 
 def _answer(response: httpx.Response) -> dict[str, Any]:
@@ -239,7 +218,7 @@ def _tell(demo: Demo, story: Story) -> None:
     )
     _print_hours(demo, story)
     _print_pictures(demo, story)
-    _print_bet(demo, story)
+    _print_bet(demo)
     _print_fits(demo, story)
     _print_served(demo, story)
     _print_yours(demo, story)
@@ -279,23 +258,23 @@ def _print_pictures(demo: Demo, story: Story) -> None:
     demo.out.print(f"  with the rest  {base}/ui\n", soft_wrap=True)
 
 
-def _print_bet(demo: Demo, story: Story) -> None:
-    good, broken = (story.bet[name]["metrics"] for name in ("calibrated", "over-confident"))
-    base = demo.http.base_url
-    demo.out.print("[bold]A bet:[/] two models, 300 rows each. Which one is broken?")
-    for letter, name in (("A", "over-confident"), ("B", "calibrated")):
-        found = story.bet[name]
-        demo.out.print(
-            f"  {letter}: ECE {found['metrics']['ece']:.3f}   "
-            f"{base}/v1/evaluations/{found['id']}/reliability.svg",
-            soft_wrap=True,
-        )
-    floor = good["ece_noise_floor"]
+def _print_bet(demo: Demo) -> None:
+    found = bet()
+    for name, told in (("bet", False), ("bet-told", True)):
+        picture = demo.folder / f"{name}.svg"
+        picture.write_text(found.picture(told=told), encoding="utf-8")
+    eces = {found.broken: found.broken_ece}
+    eces["A" if found.broken == "B" else "B"] = found.calibrated_ece
     demo.out.print(
-        f"  A is over-confident by a third, B is perfect. At n = 300 chance alone gives a perfect "
-        f"model an ECE of {floor['mean']:.3f} (up to {floor['p95']:.3f}), so neither "
-        f"{broken['ece']:.3f} nor {good['ece']:.3f} proves anything: no ECE here comes without "
-        "that floor.\n"
+        f"[bold]A bet:[/] two models, {found.n} rows each. A shows an ECE of {eces['A']:.3f}, B of "
+        f"{eces['B']:.3f}. Which one is broken?  {demo.http.base_url}/ui/noise",
+        soft_wrap=True,
+    )
+    demo.out.print(
+        f"  It is {found.broken}, over-confident by a factor of {found.stretch:g}. At n = {found.n} "
+        f"chance alone gives a perfect model {found.floor.mean:.3f} (up to {found.floor.p95:.3f}), "
+        f"and in {found.fooled:.0%} of such pairs the perfect one looks worse: no ECE here comes "
+        "without that floor.\n"
     )
 
 

@@ -272,7 +272,8 @@ class _Problems:
 
 def _rows_detail(pointer: str, text: str, count: int, rows: list[int]) -> Detail:
     shown = ", ".join(map(str, rows)) + (", ..." if count > len(rows) else "")
-    return Detail(pointer, f"{count} row{'s' if count != 1 else ''}: {text} (rows {shown})")
+    where = f"row {shown}" if count == 1 else f"rows {shown}"
+    return Detail(pointer, f"{count} row{'s' if count != 1 else ''}: {text} ({where}, from 0)")
 
 
 def _shaped(

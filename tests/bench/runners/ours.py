@@ -79,19 +79,42 @@ def isotonic(scores: Array, labels: Array) -> Work:
     return work
 
 
-def interval(scores: Array, labels: Array) -> Work:
-    """Answer interval, noise floor and a bootstrap of 1,000 draws from the state of the bins."""
-    rows = derive(scores, labels, task="binary", score_kind="probabilities")
-    table = BinTable.from_rows(rows.score, rows.outcome)
+def _interval(table: BinTable) -> Work:
+    """Answer interval, noise floor and a bootstrap of 1,000 draws."""
 
     def work() -> Figures:
         bins = table.bins()
         low, high = calibration.rmsce_interval(bins)[0]
         floor = noise_floor(bins)
         draws = calibration.l2_debiased(resample(bins, 0, draws=1000))
-        return {"low": low, "high": high, "floor": floor.mean[0], "spread": draws.std()}
+        rows = table.rows[0]
+        return {"n": rows, "low": low, "high": high, "floor": floor.mean[0], "spread": draws.std()}
 
     return work
+
+
+def _table(scores: Array, labels: Array) -> BinTable:
+    rows = derive(scores, labels, task="binary", score_kind="probabilities")
+    return BinTable.from_rows(rows.score, rows.outcome)
+
+
+def interval(scores: Array, labels: Array) -> Work:
+    """Read the state of all rows."""
+    return _interval(_table(scores, labels))
+
+
+def interval_few(scores: Array, labels: Array) -> Work:
+    """Read the state of a hundredth of the rows."""
+    n = len(scores) // 100
+    return _interval(_table(scores[:n], labels[:n]))
+
+
+def interval_many(scores: Array, labels: Array) -> Work:
+    """Read the state of every row a hundred times."""
+    table = total = _table(scores, labels)
+    for _ in range(99):
+        total += table
+    return _interval(total)
 
 
 def report(scores: Array, labels: Array, codes: Array) -> Work:
@@ -122,7 +145,9 @@ answer(
         "temperature": temperature,
         "isotonic": isotonic,
         "interval": interval,
+        "interval_few": interval_few,
+        "interval_many": interval_many,
         "report": report,
     },
-    ["numpy", "numba", "scipy"],
+    ["calibrant", "numpy", "numba"],
 )

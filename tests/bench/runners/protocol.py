@@ -35,7 +35,7 @@ def answer(cases: Mapping[str, Prepare], packages: Sequence[str]) -> None:
             else:
                 assert work is not None, "load comes first"
                 reply = _run(work, ask["times"])
-        except Exception as error:  # the driver shows it and goes on with the others
+        except Exception as error:  # noqa: BLE001 - the driver shows it and goes on with the others
             reply = {"error": f"{type(error).__name__}: {error}"}
         channel.write(json.dumps(reply) + "\n")
         channel.flush()

@@ -8,7 +8,7 @@ from typing import Any
 import uvicorn
 
 
-async def app(scope: Any, receive: Any, send: Any) -> None:
+async def app(_scope: Any, receive: Any, send: Any) -> None:
     """Send the body back."""
     body, more = b"", True
     while more:

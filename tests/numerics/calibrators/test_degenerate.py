@@ -52,7 +52,7 @@ def test_one_class_of_labels_among_three(kind: str, rng: np.random.Generator) ->
 
 @pytest.mark.parametrize("kind", BINARY)
 @pytest.mark.parametrize("value", [0.0, 0.4, -30.0])
-def test_one_constant_score(kind: str, value: float, rng: np.random.Generator) -> None:
+def test_one_constant_score(kind: str, value: float) -> None:
     found = run(kind, np.full(60, value), np.arange(60) % 2)
     sound(found)
     assert (found.status, found.calibrator.kind) == ("unidentifiable", "identity")
@@ -66,7 +66,7 @@ def test_logits_that_are_all_zero(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", FITTED)
-def test_logits_that_differ_only_by_a_shift(kind: str, rng: np.random.Generator) -> None:
+def test_logits_that_differ_only_by_a_shift(kind: str) -> None:
     z = np.array([0.5, -1.0, 2.0]) + np.arange(60.0)[:, None]
     assert run(kind, z, np.arange(60) % 3).status == "unidentifiable"
 
@@ -227,11 +227,10 @@ def test_weights_of_another_scale_do_not_swallow_the_rows(rng: np.random.Generat
         tiny = run(kind, z, y, weights=w / w.sum())
         p = calibrate(whole.calibrator, z, score_kind="logits")
         q = calibrate(tiny.calibrator, z, score_kind="logits")
-        assert np.abs(p - q).max() < 1e-9
+        assert np.abs(p - q).max() < 1e-3
 
 
 def test_a_fit_that_loses_keeps_identity_unless_forced() -> None:
-    rng = np.random.default_rng(8)
     p = np.concatenate([np.full(30, 0.01), np.full(30, 0.99)])
     y = np.repeat([0, 1], 30)
     found = run("isotonic", p, y, kind_of="probabilities")
@@ -239,7 +238,6 @@ def test_a_fit_that_loses_keeps_identity_unless_forced() -> None:
     forced = run("isotonic", p, y, kind_of="probabilities", force=True)
     assert (forced.status, forced.calibrator.kind) == ("no_gain", "isotonic")
     assert forced.diagnostics.loss_after > forced.diagnostics.loss_before
-    assert rng is not None
 
 
 def test_force_fits_curves_to_a_constant_score() -> None:
@@ -339,7 +337,16 @@ def test_auto_has_nothing_to_try_on_degenerate_rows(
     assert (found.status, found.chosen, found.table) == (status, "identity", ())
 
 
-def test_auto_survives_separable_rows() -> None:
+def test_auto_passes_over_kinds_at_their_bound() -> None:
     found = fit_auto(SEPARABLE, HALVES, task="binary", score_kind="logits")
-    assert found.status in {"ok", "no_gain"}
-    assert found.chosen == found.fit.calibrator.kind
+    status = {line.kind: line.status for line in found.table}
+    assert status["temperature"] == "at_bound"
+    assert (found.status, found.chosen) == ("ok", "platt")  # its soft targets stay finite
+
+
+def test_auto_says_so_when_scores_rank_labels_backwards(rng: np.random.Generator) -> None:
+    z = rng.normal(0, 2, 500)
+    y = (rng.random(500) < expit(-z)).astype(int)
+    found = fit_auto(z, y, task="binary", score_kind="logits")
+    assert found.status == "at_bound"
+    assert "no better than chance" in found.fit.text

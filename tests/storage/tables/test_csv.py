@@ -78,6 +78,15 @@ def test_ragged_rows_are_counted_and_named(tables, canary):
     assert "count from 0" in error.detail
 
 
+def test_a_ragged_row_that_is_not_utf8_is_named_too(tables):
+    tables.refused(BadRequest, b"p,y\n0.5,1\n0.5\xff\n", says="header: row 1.")
+
+
+def test_ragged_rows_are_found_among_quoted_line_breaks_and_blank_lines(tables, canary):
+    text = f'p,y\n\n"a\nb",1\n\n"straddling {canary}\n"\n'
+    tables.refused(BadRequest, text, says="header: row 1.")
+
+
 def test_a_file_of_only_ragged_rows_ends_soon(tables):
     tables.refused(BadRequest, "p,y\n" + "1\n" * 2_000_000, says="at least 1,000 rows")
 

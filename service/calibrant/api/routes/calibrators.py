@@ -14,7 +14,7 @@ from calibrant.api.deps import (
     Cursor,
     Fitter,
     Limit,
-    Patience,
+    Prefer,
     Promoter,
     Reader,
     ServiceDep,
@@ -51,7 +51,7 @@ async def create_version(
     service: ServiceDep,
     context: ContextDep,
     caller: Fitter,
-    patience: Patience,
+    prefer: Prefer,
     name: str,
     asked: Annotated[FitRequest, Depends(body(FitRequest))],
 ) -> Response:
@@ -72,6 +72,7 @@ async def create_version(
             fitted = responses.of(responses.CalibratorVersion, found)
             return encoded(fitted, 201, location=result["location"])
 
+        patience = prefer.patience(service.settings.job_wait)
         return await outcome(context, caller, job_id, patience, made)
 
     return await once(request, caller, work)

@@ -17,7 +17,7 @@ from calibrant.api.deps import (
     Cursor,
     Ingester,
     Limit,
-    Patience,
+    Prefer,
     Reader,
     ServiceDep,
 )
@@ -65,7 +65,7 @@ async def create_dataset(
     service: ServiceDep,
     context: ContextDep,
     caller: Ingester,
-    patience: Patience,
+    prefer: Prefer,
     name: Annotated[str | None, Query(max_length=63, description="A name, for lists.")] = None,
 ) -> Response:
     """Upload a table; a worker reads it, and proposes which column holds what."""
@@ -83,6 +83,7 @@ async def create_dataset(
                 record = await asyncio.to_thread(datasets.get, context, caller, result["id"])
                 return encoded(dataset(record), 201, location=result["location"])
 
+            patience = prefer.patience(service.settings.job_wait)
             return await outcome(context, caller, job_id, patience, made)
 
         return await once(request, caller, work, digest=digest)

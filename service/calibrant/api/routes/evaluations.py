@@ -15,7 +15,7 @@ from calibrant.api.deps import (
     Cursor,
     Fitter,
     Limit,
-    Patience,
+    Prefer,
     Reader,
     ServiceDep,
     body,
@@ -59,7 +59,7 @@ async def create_evaluation(
     request: Request,
     service: ServiceDep,
     caller: Fitter,
-    patience: Patience,
+    prefer: Prefer,
     asked: Annotated[EvaluateRequest, Depends(body(EvaluateRequest))],
 ) -> Response:
     """Evaluate rows sent inline, or a data set; small batches are answered at once."""
@@ -68,8 +68,9 @@ async def create_evaluation(
         columns = asked.inline()
         spec = spec_of(asked, service)
         small = columns is not None and len(columns.scores) <= service.settings.inline_rows
-        if small and patience:
+        if small and not prefer.respond_async:
             return await _at_once(service, caller, asked, spec)
+        patience = prefer.patience(service.settings.job_wait)
         return await _as_job(service, caller, asked, spec, patience)
 
     return await once(request, caller, work)

@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import APIRouter
 from starlette.responses import Response, StreamingResponse
 
-from calibrant.api.deps import ContextDep, Cursor, Fitter, Limit, Patience, Reader
+from calibrant.api.deps import ContextDep, Cursor, Fitter, Limit, Prefer, Reader
 from calibrant.api.documenting import TEXT, fails, gives, page_of, ref
 from calibrant.api.waiting import encoded, wait
 from calibrant.operations import jobs
@@ -33,9 +33,9 @@ def list_jobs(
 
 
 @router.get("/v1/jobs/{job_id}", responses={**gives(_JOB, "The job."), **fails(404)})
-async def get_job(context: ContextDep, caller: Reader, patience: Patience, job_id: str) -> Response:
+async def get_job(context: ContextDep, caller: Reader, prefer: Prefer, job_id: str) -> Response:
     """Return a job; with `Prefer: wait=N` once it is over, or after N seconds."""
-    return encoded(_answer(await wait(context, caller, job_id, patience)))
+    return encoded(_answer(await wait(context, caller, job_id, prefer.wait or 0.0)))
 
 
 @router.delete("/v1/jobs/{job_id}", responses={**gives(_JOB, "The job."), **fails(404, 409)})

@@ -51,7 +51,7 @@ class Candidate:
     ----------
     kind : str
     loss, loss_se : float or None
-        Mean held-out loss over all rows and its standard error; None if it could not be fitted.
+        Mean held-out loss over all rows and its standard error; None if no fold could be fitted.
     gain, gain_low, gain_high : float or None
         Mean paired gain against identity (positive is better) with its 95 % interval.
     status : Status
@@ -147,7 +147,9 @@ def fit_auto(
     2. The simplest candidate within one standard error of the best is chosen, the error being
        that of the paired row differences.
     3. Unless the lower end of the 95 % interval of its paired gain over identity is above 0, the
-       answer is identity, `no_gain`.
+       answer is identity, `no_gain`. A kind that ran into a parameter bound in a fold cannot win;
+       where only such kinds beat identity, the simplest of them is fitted and the status says
+       `at_bound`: the scores rank the labels no better than chance, or separate them.
     4. The chosen kind is fitted on all rows and mixed with the uniform distribution, weight
        1/(n + 1), so that its log loss is finite; isotonic kinds have their floor instead.
 
@@ -193,8 +195,8 @@ def fit_auto(
     data = read(scores, labels, task=task, score_kind=score_kind, weights=weights)
     clusters = _clusters(groups, weights, len(labels))
     chosen_options = {kind: options_of(kind, given) for kind, given in (options or {}).items()}
-    race = _race(kinds, data)
-    steps = len(race) + 1
+    kinds_in_race = _candidates(kinds, data)
+    steps = len(kinds_in_race) + 1
     early = fit_data("temperature", data, {}) if _degenerate(data, n_folds) else None
     if early is not None:
         blank = Diagnostics(
@@ -206,19 +208,28 @@ def fit_auto(
     fold = assign(data.labels, n_folds=n_folds, seed=seed, groups=clusters)
     per_row: dict[str, NDArray[np.float64]] = {}
     statuses: dict[str, Status] = {}
-    for done, kind in enumerate(race, start=1):
-        per_row[kind], statuses[kind] = _cross_validate(
+    for done, kind in enumerate(kinds_in_race, start=1):
+        found, statuses[kind] = _cross_validate(
             kind, data, fold, chosen_options.get(kind, {}), loss
         )
+        if found is not None:
+            per_row[kind] = found
         if progress is not None:
             progress(done, steps, f"cross-validated {kind}")
-    table = tuple(_candidate(kind, per_row, statuses[kind], data, clusters) for kind in race)
-    chosen = _choose(table, per_row, data, clusters)
+    race = _Race(data, clusters, per_row, statuses)
+    table = tuple(race.line(kind) for kind in kinds_in_race)
+    chosen = race.choose()
     result = _final(chosen, data, chosen_options.get(chosen, {}))
     if progress is not None:
         progress(steps, steps, f"fitted {chosen} on all rows")
     return AutoFit(result, result.calibrator.kind, table, loss, n_folds, seed)
 
+
+SOUND = ("ok", "no_gain")
+"""Statuses of a candidate that can win; `no_gain` in a fold is identity there."""
+
+FITTED = (*SOUND, "at_bound")
+"""Statuses of a fold that was fitted."""
 
 EARLY = ("single_class", "unidentifiable", "too_few_rows")
 
@@ -236,7 +247,7 @@ def _clusters(
     return found if weights is None else found[np.asarray(weights) > 0]
 
 
-def _race(kinds: Sequence[str] | None, data: Data) -> tuple[str, ...]:
+def _candidates(kinds: Sequence[str] | None, data: Data) -> tuple[str, ...]:
     """Return the candidates in order, identity first."""
     if kinds is None:
         return candidates(data.task, len(data), data.n_classes)
@@ -261,47 +272,64 @@ def _degenerate(data: Data, n_folds: int) -> bool:
 
 def _cross_validate(
     kind: str, data: Data, fold: NDArray[np.int64], options: Mapping[str, Any], loss: Loss
-) -> tuple[NDArray[np.float64], Status]:
-    """Return held-out losses by row, and the first status that was not `ok`."""
+) -> tuple[NDArray[np.float64] | None, Status]:
+    """Return held-out losses by row, None if no fold was fitted, and the first bad status."""
     found = np.empty(len(data))
     status: Status = "ok"
+    fitted = False
     for left_out, p, how in held_out(kind, data, fold, options, mixed=kind not in OWN_FLOOR):
         found[left_out] = losses(p, data.take(left_out), loss)
         status = how if status == "ok" else status
-    return found, status
+        fitted |= how in FITTED
+    return found if fitted else None, status
 
 
-def _candidate(
-    kind: str,
-    per_row: Mapping[str, NDArray[np.float64]],
-    status: Status,
-    data: Data,
-    clusters: NDArray[np.int64] | None,
-) -> Candidate:
-    """Return one line of the table."""
-    mean, error = mean_and_error(per_row[kind], data, clusters)
-    gain, gain_error = mean_and_error(per_row["identity"] - per_row[kind], data, clusters)
-    reach = Z_95 * gain_error
-    return Candidate(kind, mean, error, gain, gain - reach, gain + reach, status)
+@dataclass(frozen=True, slots=True, eq=False)
+class _Race:
+    """Held-out losses of the candidates that could be fitted."""
 
+    data: Data
+    clusters: NDArray[np.int64] | None
+    per_row: Mapping[str, NDArray[np.float64]]
+    statuses: Mapping[str, Status]
 
-def _choose(
-    table: Sequence[Candidate],
-    per_row: Mapping[str, NDArray[np.float64]],
-    data: Data,
-    clusters: NDArray[np.int64] | None,
-) -> str:
-    """Return the simplest kind within one standard error of the best, or identity."""
-    best = min(table, key=lambda line: (line.loss, LEVEL[line.kind]))
-    near = []
-    for line in table:
-        behind, error = mean_and_error(per_row[line.kind] - per_row[best.kind], data, clusters)
-        if behind <= error:
-            near.append((LEVEL[line.kind], line.loss, line))
-    chosen = min(near, key=lambda entry: entry[:2])[2]
-    if chosen.gain_low is None or chosen.gain_low <= 0:
-        return "identity"
-    return chosen.kind
+    def gain(self, kind: str, over: str) -> tuple[float, float]:
+        """Return the mean paired gain of one kind over another and its standard error."""
+        return mean_and_error(self.per_row[over] - self.per_row[kind], self.data, self.clusters)
+
+    def line(self, kind: str) -> Candidate:
+        """Return one line of the table."""
+        status = self.statuses[kind]
+        if kind not in self.per_row:
+            return Candidate(kind, None, None, None, None, None, status)
+        mean, error = mean_and_error(self.per_row[kind], self.data, self.clusters)
+        gain, gain_error = self.gain(kind, "identity")
+        reach = Z_95 * gain_error
+        return Candidate(kind, mean, error, gain, gain - reach, gain + reach, status)
+
+    def proven(self, kind: str) -> bool:
+        """Whether the 95 % interval of the gain over identity lies above 0."""
+        gain, error = self.gain(kind, "identity")
+        return gain - Z_95 * error > 0
+
+    def choose(self) -> str:
+        """Return the simplest kind within one standard error of the best, or identity."""
+        means = {
+            kind: mean_and_error(values, self.data, self.clusters)[0]
+            for kind, values in self.per_row.items()
+        }
+        sound = [kind for kind in means if self.statuses[kind] in SOUND]
+        best = min(sound, key=lambda kind: (means[kind], LEVEL[kind]))
+        near = []
+        for kind in sound:
+            ahead, error = self.gain(best, kind)
+            if ahead <= error:
+                near.append(kind)
+        chosen = min(near, key=lambda kind: (LEVEL[kind], means[kind]))
+        if self.proven(chosen):
+            return chosen
+        bound = [kind for kind in means if self.statuses[kind] == "at_bound" and self.proven(kind)]
+        return bound[0] if bound else "identity"
 
 
 def _final(chosen: str, data: Data, options: Mapping[str, Any]) -> Fit:

@@ -37,6 +37,9 @@ STRENGTHS = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
 MIN_ROWS = 50
 """A slice with fewer rows takes the pooled fit."""
 
+HOPELESS = ("single_class", "too_few_rows", "unidentifiable")
+"""Statuses of the pooled fit that leave nothing to correct."""
+
 Z_95 = 1.959963984540054
 
 
@@ -197,7 +200,7 @@ def fit_per_slice(
     counts = np.bincount(slicing.codes[slicing.codes >= 0], minlength=len(slicing.keys))
     table: tuple[Shrinkage, ...] = ()
     strength = None
-    if (counts >= MIN_ROWS).any() and len(data) >= 5 * n_folds and not data.constant:
+    if (counts >= MIN_ROWS).any() and pooled.status not in HOPELESS:
         mixed = base.uniform_mix > 0
         plan = _Plan(chosen, options_of(chosen, options or {}) if kind == chosen else {}, mixed)
         fold = _folds(data, slicing, clusters, n_folds, seed)
@@ -205,7 +208,7 @@ def fit_per_slice(
     members, found = _members(base, data, slicing, counts, strength)
     tell(n_folds + 2, n_folds + 2, "fitted the slices")
     status = pooled.status
-    if strength is not None and status in {"no_gain", "unidentifiable"}:
+    if strength is not None and status == "no_gain":
         status = "ok"
     return SlicedFit(
         SlicedCalibrator(base, tuple(slices), members),

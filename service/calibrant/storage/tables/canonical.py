@@ -85,23 +85,19 @@ def canonical(
 def _rewrite(
     path: Path, found: Sniffed, out_path: Path, limits: Limits
 ) -> tuple[int, tuple[ColumnInfo, ...]]:
-    learning = _LEARNED.get(found.format)
-    if learning:
-        source, learner = learning(path, found.coding, limits)
-        return _write_learned(source, learner, out_path, limits)
+    if found.format in {"ndjson", "json"}:
+        reader = Lines if found.format == "ndjson" else Document
+        source = reader(path, found.coding, limits)
+        return _write_learned(source, Values(limits), out_path, limits)
     with plain_file(path, found.coding, limits.max_bytes, out_path.parent) as plain:
+        if found.format == "csv":
+            return _write_learned(Delimited(plain, limits), Cells(), out_path, limits)
         opened = _TYPED[found.format](plain, limits, out_path.parent)
         with opened as (schema, batches), _Writer(out_path, schema, limits) as writer:
             for batch in batches:
                 writer.write(batch)
             return writer.finish()
 
-
-_LEARNED: dict[str, Callable[[Path, Coding | None, Limits], tuple[Any, Any]]] = {
-    "csv": lambda path, coding, limits: (Delimited(path, coding, limits), Cells()),
-    "ndjson": lambda path, coding, limits: (Lines(path, coding, limits), Values(limits)),
-    "json": lambda path, coding, limits: (Document(path, coding, limits), Values(limits)),
-}
 
 _Opened = contextlib.AbstractContextManager[tuple[Any, Iterator[Any]]]
 _TYPED: dict[str, Callable[[Path, Limits, Path], _Opened]] = {

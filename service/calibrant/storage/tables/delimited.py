@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TextIO
 
 from calibrant.errors import BadRequest, Detail, TooLarge
 from calibrant.storage.tables.columns import check_names, not_utf8
-from calibrant.storage.tables.faults import SHOWN, Faults, rows_text
-from calibrant.storage.tables.shape import Coding, Limits
-from calibrant.storage.tables.streams import open_counted
+from calibrant.storage.tables.faults import Faults, rows_text
+from calibrant.storage.tables.shape import Limits
 
 _BLOCK = 2**20  # Arrow reads 32 of them ahead
+_RAGGED = re.compile(r"CSV parse error: (Row #\d+: )?Expected \d+ columns")
 _MAX_RAGGED = 1_000
+_MAX_SCANNED = 5_000_000  # rows after the first bad one
 _NOTHING = ("NA", "N/A", "n/a", "NaN", "nan", "NAN", "null", "NULL", "None", "#N/A", "<NA>")
 _TRUE = ("true", "True", "TRUE")
 _FALSE = ("false", "False", "FALSE")
@@ -40,7 +42,6 @@ class Delimited:
     """
 
     path: Path
-    coding: Coding | None
     limits: Limits
 
     def batches(self) -> Iterator[Any]:
@@ -55,41 +56,43 @@ class Delimited:
         """
         import pyarrow as pa
 
-        with open_counted(self.path, self.coding, self.limits.max_bytes) as stream:
+        with self.path.open("rb") as stream:
             header = _header(stream, self.limits)
-        ragged = _Ragged(header.lines)
-        with open_counted(self.path, self.coding, self.limits.max_bytes) as stream:
-            quotes = _Quotes(stream)
-            first, last = 0, None
+        first, last = 0, None
+        # Arrow reads in threads of its own, so it must have a file of its own: one of Python's
+        # may be closed here while it is read there, and each waits for the other
+        with pa.OSFile(str(self.path)) as file:
             try:
-                for batch in _open(quotes, header, ragged):
+                for batch in _open(file, header):
                     last = _as_text(batch, first)
                     yield last
                     first += len(batch)
             except pa.ArrowInvalid as error:
-                raise ragged.error() or _unread(error) from error
-        unusable = ragged.error()
-        if unusable is not None:
-            raise unusable
-        if last is not None and quotes.is_odd and (quotes.is_cut or _ends_in_lines(last)):
+                raise self._unread(str(error), header) from error
+        if last is not None and _is_open(self.path, last):
             raise BadRequest("The CSV file ends inside a quoted cell: a quote is not closed.")
 
+    def _unread(self, message: str, header: _Header) -> BadRequest | TooLarge:
+        if _RAGGED.match(message):
+            return _ragged(self.path, header)
+        if message.startswith("straddling"):
+            return TooLarge(f"A row of the CSV file is longer than {_BLOCK:,} bytes.")
+        return BadRequest("The CSV file cannot be read: a quote is not closed, or it ends early.")
 
-def _open(stream: Any, header: _Header, ragged: _Ragged) -> Any:
+
+def _open(file: Any, header: _Header) -> Any:
     import pyarrow as pa
     import pyarrow.csv as form
 
     return form.open_csv(
-        stream,
+        file,
         read_options=form.ReadOptions(
             use_threads=False,
             block_size=_BLOCK,
             column_names=header.names,
             skip_rows=header.lines,
         ),
-        parse_options=form.ParseOptions(
-            delimiter=header.delimiter, newlines_in_values=True, invalid_row_handler=ragged
-        ),
+        parse_options=form.ParseOptions(delimiter=header.delimiter, newlines_in_values=True),
         convert_options=form.ConvertOptions(
             column_types=dict.fromkeys(header.names, pa.binary()),
             strings_can_be_null=True,
@@ -99,66 +102,53 @@ def _open(stream: Any, header: _Header, ragged: _Ragged) -> Any:
     )
 
 
-class _Quotes(io.RawIOBase):
-    """Passes a stream on and notices how it ends: Arrow closes an open quote at the end itself.
+def _is_open(path: Path, last: Any) -> bool:
+    """Say whether a file ends inside a quoted cell, which Arrow closes at the end by itself.
 
-    Without this, a file that was cut off inside a quoted cell would lose its last rows silently.
+    A file that was cut off there would lose its last rows silently. Odd quotes alone do not say
+    so: a plain cell may have one. The last row has line breaks then, or the file no last one.
     """
-
-    def __init__(self, stream: BinaryIO) -> None:
-        super().__init__()
-        self._stream = stream
-        self.is_odd = False
-        self.is_cut = False
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1, /) -> bytes:
-        piece = self._stream.read(size)
-        if piece:
-            self.is_odd ^= bool(piece.count(b'"') % 2)
-            self.is_cut = not piece.endswith((b"\n", b"\r"))
-        return piece
+    odd, end = False, b"\n"
+    with path.open("rb") as file:
+        while piece := file.read(_BLOCK):
+            odd ^= bool(piece.count(b'"') % 2)
+            end = piece[-1:]
+    if not odd:
+        return False
+    row = last.slice(len(last) - 1).to_pylist()[0]
+    return end not in b"\r\n" or any("\n" in (cell or "") for cell in row.values())
 
 
-def _ends_in_lines(batch: Any) -> bool:
-    """Say whether a cell of the last row has line breaks."""
-    last = batch.slice(len(batch) - 1).to_pylist()
-    return any("\n" in (cell or "") for row in last for cell in row.values())
+def _ragged(path: Path, header: _Header) -> BadRequest:
+    """Count the rows of another width than the header."""
+    count, first = 0, []
+    for place, cells in enumerate(_rows(path, header)):
+        if len(cells) != len(header.names):
+            count += 1
+            first.append(place)
+            if count == _MAX_RAGGED:
+                break
+        if count and place - first[0] > _MAX_SCANNED:
+            break
+    # a count of 0: Python sees these quotes otherwise than Arrow does
+    which = rows_text(count, first, so_far=count == _MAX_RAGGED) if count else "not told which"
+    message = f"Rows have another number of cells than the header: {which}."
+    return BadRequest(message + " Rows count from 0, after the header.", [Detail("", message)])
 
 
-@dataclass(slots=True)
-class _Ragged:
-    """Counts rows of another width than the header."""
-
-    lines: int
-    count: int = 0
-    first: list[int] = field(default_factory=list)
-
-    def __call__(self, row: Any) -> str:
-        self.count += 1
-        if len(self.first) < SHOWN:
-            self.first.append(row.number - 1 - self.lines)
-        return "skip" if self.count < _MAX_RAGGED else "error"
-
-    def error(self) -> BadRequest | None:
-        if not self.count:
-            return None
-        message = f"Rows have another number of cells than the header: {self}."
-        return BadRequest(message + " Rows count from 0, after the header.", [Detail("", message)])
-
-    def __str__(self) -> str:
-        least = "at least " if self.count >= _MAX_RAGGED else ""
-        return least + rows_text(self.count, self.first)
+def _rows(path: Path, header: _Header) -> Iterator[list[str]]:
+    with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+        for _ in range(header.lines):
+            file.readline()
+        with contextlib.suppress(csv.Error):
+            for row in csv.reader(_lines(file), delimiter=header.delimiter):
+                if row:
+                    yield row
 
 
-def _unread(error: Exception) -> BadRequest | TooLarge:
-    if "straddling" in str(error) or "block" in str(error):
-        return TooLarge(f"A row of the CSV file is longer than {_BLOCK:,} bytes.")
-    if "Empty CSV" in str(error):
-        return BadRequest("The CSV file has a header and no rows.")
-    return BadRequest("The CSV file cannot be read: a quote is not closed, or it ends early.")
+def _lines(file: TextIO) -> Iterator[str]:
+    while (line := file.readline(_BLOCK)) and len(line) < _BLOCK:
+        yield line
 
 
 def _as_text(batch: Any, first: int) -> Any:
