@@ -77,7 +77,7 @@ def test_metadata_names_the_tensors(client, models):
     found = client.get_model_metadata(models["triton-classes"])
     assert found["versions"] == ["1"]
     assert "logits" in {one["name"] for one in found["inputs"]}
-    assert found["outputs"][0]["name"] == "probabilities"
+    assert found["outputs"][0]["name"] == "calibrated"
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -86,11 +86,11 @@ def test_metadata_names_the_tensors(client, models):
 @pytest.mark.parametrize("name", ["triton-binary", "triton-classes"])
 def test_tensors_go_in_and_come_out(service, client, models, name, binary_in, binary_out, dtype):
     scores = (SHARP if name == "triton-classes" else SHARP[:, 1] - SHARP[:, 0])[:64].astype(dtype)
-    wanted = [triton.InferRequestedOutput("probabilities", binary_data=binary_out)]
+    wanted = [triton.InferRequestedOutput("calibrated", binary_data=binary_out)]
     found = client.infer(
         models[name], [tensor("logits", scores, binary=binary_in)], outputs=wanted, request_id="7"
     )
-    answer = found.as_numpy("probabilities")
+    answer = found.as_numpy("calibrated")
     assert answer.shape == scores.shape
     np.testing.assert_allclose(answer, ours(service, name, scores), rtol=1e-5)
     response = found.get_response()
@@ -102,7 +102,7 @@ def test_a_version_is_asked_for_by_number(client, models):
     found = client.infer(
         models["triton-classes"], [tensor("logits", scores, binary=True)], model_version="1"
     )
-    np.testing.assert_allclose(found.as_numpy("probabilities"), 1 / 3, rtol=1e-6)
+    np.testing.assert_allclose(found.as_numpy("calibrated"), 1 / 3, rtol=1e-6)
 
 
 def test_a_wrong_tensor_is_refused_in_words(client, models):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
+import threading
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 
 pytestmark = pytest.mark.live
@@ -74,8 +77,7 @@ def test_serving_goes_on_while_the_file_is_gone(own):
 def test_serving_goes_on_while_the_database_is_locked(own):
     before = served(own)
     blocker = sqlite3.connect(own.folder / "calibrant.sqlite", isolation_level=None)
-    blocker.execute("PRAGMA locking_mode=EXCLUSIVE")
-    blocker.execute("BEGIN EXCLUSIVE")
+    blocker.execute("BEGIN IMMEDIATE")
     try:
         began = time.monotonic()
         for _ in range(20):
@@ -93,6 +95,35 @@ def test_serving_goes_on_while_the_database_is_locked(own):
         ),
         30,
     )
+
+
+def test_writers_that_wait_for_the_database_do_not_hold_up_serving(own):
+    served(own)
+    large = {"score_kind": "probabilities", "scores": [0.123456789] * 40_000}
+    blocker = sqlite3.connect(own.folder / "calibrant.sqlite", isolation_level=None)
+    blocker.execute("BEGIN IMMEDIATE")
+
+    def promote() -> None:
+        with contextlib.suppress(httpx.HTTPError):
+            httpx.put(
+                f"{own.url}/v1/calibrators/kept/aliases/other", json={"version": 1}, timeout=40
+            )
+
+    writers = [threading.Thread(target=promote, daemon=True) for _ in range(12)]
+    try:
+        for writer in writers:
+            writer.start()
+        time.sleep(1.0)
+        began = time.monotonic()
+        answer = own.http.post("/v1/calibrators/kept/calibrate", json=large)
+        took = time.monotonic() - began
+    finally:
+        blocker.execute("ROLLBACK")
+        blocker.close()
+        for writer in writers:
+            writer.join()
+    assert answer.status_code == 200, answer.text
+    assert took < 3.0
 
 
 def test_a_restart_loses_nothing_that_was_acknowledged(own):

@@ -136,8 +136,10 @@ def test_another_tenant_cannot_change_use_or_list_it(locked, other, things):
         http.post("/v1/evaluations", json={**ROWS, "calibrator": "mine"}, headers=other),
     ]
     assert {answer.status_code for answer in tries} == {404}
-    for path in ("datasets", "evaluations", "calibrators", "jobs", "audit"):
+    for path in ("datasets", "evaluations", "calibrators", "jobs"):
         assert http.get(f"/v1/{path}", headers=other).json()["items"] == [], path
+    audited = http.get("/v1/audit", headers=other).json()["items"]
+    assert {one["action"] for one in audited} == {"key.create"}
 
 
 def test_names_of_two_tenants_do_not_meet(locked, acme, other, things):

@@ -61,7 +61,7 @@ def test_nan_rejected(task: str, kind: str) -> None:
     scores = np.array([0.5, np.nan]) if task == "binary" else np.array([[0.5, 0.5], [1, np.nan]])
     with pytest.raises(BadBatch) as error:
         derive(scores, np.array([0, 1]), task=task, score_kind=kind)  # type: ignore[arg-type]
-    assert "rows 1" in error.value.errors[0].message
+    assert "row 1, from 0" in error.value.errors[0].message
 
 
 def test_ece_40m_rows() -> None:

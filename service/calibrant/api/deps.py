@@ -117,7 +117,8 @@ Admin = Annotated[Caller, Depends(needs("admin"))]
 Prefer = Annotated[Preference, Depends(preference)]
 Limit = Annotated[int, Query(ge=1, le=1000, description="Items on a page.")]
 Cursor = Annotated[
-    str | None, Query(max_length=64, description="The `next` of the page before this one.")
+    str | None,
+    Query(min_length=1, max_length=64, description="The `next` of the page before this one."),
 ]
 
 

@@ -77,6 +77,8 @@ def failure_of(job: jobs.Job) -> errors.CalibrantError:
     kind = _KINDS.get(str(error.get("code")))
     if kind is not None:
         found.status, found.code, found.title = kind.status, kind.code, kind.title
+    if found.status == errors.Stop.status:  # a word between processes, not one of HTTP
+        found.status = errors.Conflict.status
     return found
 
 

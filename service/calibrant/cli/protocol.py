@@ -1,7 +1,8 @@
 """The HTTP server around the API: uvicorn, with a bound on how long and large a request head may be.
 
 uvicorn waits for the rest of a request head for ever, and so holds a connection for anybody who
-sends half of one; it has no setting for that, hence this subclass.
+sends half of one; it has no setting for that, hence this subclass. Nor does it close a connection
+whose request was answered early (408, 413, 401) while its body goes on and on.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from calibrant.settings import Settings
 
 MAX_HEAD_BYTES = 64 * 2**10
 KEEP_ALIVE_SECONDS = 5
+DRAIN_SECONDS = 1.0
+"""How long the rest of a body may come after the answer, so that the client gets to read it."""
 MAX_CONNECTIONS = 1_000
 
 
@@ -27,6 +30,7 @@ class BoundedHeadProtocol(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._header_timeout = header_timeout
         self._deadline: asyncio.TimerHandle | None = None
+        self._in_head = False
         self._head_bytes = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -41,34 +45,47 @@ class BoundedHeadProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Stop the clock: the body has its own deadline."""
-        self._forget_head()
+        self._forget()
         super().on_headers_complete()
+
+    def on_response_complete(self) -> None:
+        """Give the next head some time to begin, and the rest of this body less.
+
+        The time for keeping a connection of uvicorn starts again with every byte; this does not.
+        """
+        super().on_response_complete()
+        cycle = self.cycle
+        if self._deadline is None and cycle.response_complete:
+            seconds = DRAIN_SECONDS if cycle.more_body else self.timeout_keep_alive
+            self._deadline = self.loop.call_later(seconds, self._close)
 
     def data_received(self, data: bytes) -> None:
         """Count bytes while a head is expected."""
-        if self._deadline is not None:
+        if self._in_head:
             self._head_bytes += len(data)
         super().data_received(data)
-        if self._deadline is not None and self._head_bytes > MAX_HEAD_BYTES:
+        if self._in_head and self._head_bytes > MAX_HEAD_BYTES:
             self._close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the clock."""
-        self._forget_head()
+        self._forget()
         super().connection_lost(exc)
 
     def _expect_head(self) -> None:
-        if self._deadline is None:
-            self._head_bytes = 0
+        if not self._in_head:
+            self._forget()
+            self._in_head, self._head_bytes = True, 0
             self._deadline = self.loop.call_later(self._header_timeout, self._close)
 
-    def _forget_head(self) -> None:
+    def _forget(self) -> None:
+        self._in_head = False
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
 
     def _close(self) -> None:
-        self._forget_head()
+        self._forget()
         if not self.transport.is_closing():
             self.transport.close()
 

@@ -78,8 +78,8 @@ def score_array(scores: Sequence[float | Sequence[float]]) -> NDArray[np.float64
     first = scores[0]
     width = len(first) if isinstance(first, list) else None
     try:
-        if width and len(scores) > _MANY_ROWS:
-            return _matrix(scores, width)
+        if len(scores) > _MANY_ROWS:
+            return _matrix(scores, width) if width else np.fromiter(scores, np.float64)
         array = np.array(scores, dtype=np.float64)
     except (ValueError, TypeError):  # a row is longer than another, or no row at all
         raise _ragged(scores, width) from None
@@ -99,17 +99,21 @@ def _matrix(scores: Sequence[Any], width: int) -> NDArray[np.float64]:
 def _ragged(scores: Sequence[Any], width: int | None) -> BadBatch:
     if width == 0:
         return BadBatch("A row of `scores` is empty.", [Detail("/scores/0", "An empty row.")])
-    odd = [
-        row
-        for row, value in enumerate(scores)
-        if (len(value) if isinstance(value, list) else None) != width
-    ]
+    try:
+        widths = np.fromiter(map(len, scores), np.int64, len(scores))
+    except TypeError:  # a bare number has no length
+        widths = np.fromiter(map(_width, scores), np.int64, len(scores))
+    odd = np.flatnonzero(widths != (-1 if width is None else width))
     form = "one number" if width is None else f"{width} numbers"
     return BadBatch(
         f"{len(odd)} of {len(scores)} rows of `scores` differ in length from the first, which has "
         f"{form}.",
         [Detail(f"/scores/{row}", f"Expected {form}, as in the first row.") for row in odd[:20]],
     )
+
+
+def _width(row: Any) -> int:
+    return len(row) if type(row) is list else -1
 
 
 def label_array(labels: Sequence[int | None]) -> NDArray[np.int64]:

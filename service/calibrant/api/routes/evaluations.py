@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 router = APIRouter(tags=["evaluations"])
 SVG = "image/svg+xml"
+_PICTURE_POLICY = {"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'"}
 _WHOLE = {"allOf": [ref(responses.Evaluated), ref(Report)]}
 Slice = Annotated[
     str, Query(max_length=300, description="`dim=value`; `__all__` for all rows.", alias="slice")
@@ -115,7 +116,7 @@ def get_reliability_svg(
     """Draw the reliability diagram of all rows or of one slice."""
     report = _report(context, caller, evaluation_id)
     picture = draw.report_picture(report, slice_name=slice_name, binning=binning, theme=theme)
-    return Response(picture, media_type=SVG)
+    return Response(picture, headers=_PICTURE_POLICY, media_type=SVG)
 
 
 @router.get(

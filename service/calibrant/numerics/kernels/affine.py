@@ -15,6 +15,8 @@ from calibrant.numerics.kernels.exponential import LOWEST, exp_nonpositive
 from calibrant.numerics.kernels.signature import FLOATS, filled, float64, given, int64
 
 EPS = 2.220446049250313e-16
+BLOCK = 1024  # rows of a working block: it stays in the first-level cache
+FULL = 1e200  # sums of logs are taken as logs of products of up to this size
 PAIR = types.Tuple((float64, float64))  # type: ignore[no-untyped-call]
 LOG_EPS = -36.04365338911715  # log(EPS); the log of 1 - EPS is -EPS
 
@@ -185,6 +187,48 @@ def affine_by_member(p: Any, member: Any, a: Any, b: Any, mix: Any) -> None:
 
 
 @njit(
+    float64(given(float64, 1), given(float64, 1), int64),
+    cache=True,
+    nogil=True,
+    error_model="numpy",
+)
+def lane_sum(a: Any, b: Any, n: int) -> float:
+    """Return the sum of a * b over the first n entries, in eight interleaved sums."""
+    lanes = np.zeros(8)
+    whole = n - n % 8
+    for i in range(0, whole, 8):
+        for j in range(8):
+            lanes[j] += a[i + j] * b[i + j]
+    found = 0.0
+    for j in range(8):
+        found += lanes[j]
+    for i in range(whole, n):
+        found += a[i] * b[i]
+    return found
+
+
+@njit(
+    float64(given(float64, 1), given(float64, 1), int64, int64),
+    cache=True,
+    nogil=True,
+    error_model="numpy",
+)
+def log1p_sum(tail: Any, w: Any, start: int, n: int) -> float:
+    """Return the weighted sum of log(1 + e), e in [0, 1]; unit weights take logs of products."""
+    found = 0.0
+    product = 1.0
+    for r in range(n):
+        if w.size:
+            found += w[start + r] * np.log1p(tail[r])
+        else:
+            product *= 1.0 + tail[r]
+            if product > FULL:
+                found += np.log(product)
+                product = 1.0
+    return float(found + np.log(product))
+
+
+@njit(
     types.void(
         given(float64, 2),
         given(float64, 1),
@@ -206,24 +250,35 @@ def logistic_pass(
     `w` is empty for unit weights. Everything is a weighted sum over rows.
     """
     d, n = x.shape
-    loss[0] = 0.0
+    residual = np.empty(BLOCK)
+    spread = np.empty(BLOCK)
+    tail = np.empty(BLOCK)
+    total = 0.0
     gradient[:] = 0.0
     hessian[:, :] = 0.0
-    for i in range(n):
-        v = 0.0
+    for start in range(0, n, BLOCK):
+        size = min(BLOCK, n - start)
+        tail[:size] = 0.0
         for j in range(d):
-            v += theta[j] * x[j, i]
-        weight = w[i] if w.size else 1.0
-        p = sigmoid(v)
-        size = -abs(v)
-        e = exp_nonpositive(size)
-        loss[0] += weight * (np.log1p(e) + max(v, 0.0) - target[i] * v)
-        residual = weight * (p - target[i])
-        spread = weight * e / ((1.0 + e) * (1.0 + e))
+            for r in range(size):
+                tail[r] += theta[j] * x[j, start + r]
+        for r in range(size):
+            v = tail[r]
+            e = exp_nonpositive(-abs(v))
+            weight = w[start + r] if w.size else 1.0
+            p = (1.0 if v >= 0.0 else e) / (1.0 + e)
+            residual[r] = weight * (p - target[start + r])
+            spread[r] = weight * e / ((1.0 + e) * (1.0 + e))
+            total += weight * (max(v, 0.0) - target[start + r] * v)
+            tail[r] = e
+        total += log1p_sum(tail, w, start, size)
         for j in range(d):
-            gradient[j] += residual * x[j, i]
+            gradient[j] += lane_sum(residual, x[j, start : start + size], size)
             for m in range(j + 1):
-                hessian[j, m] += spread * x[j, i] * x[m, i]
+                for r in range(size):
+                    tail[r] = spread[r] * x[m, start + r]
+                hessian[j, m] += lane_sum(tail, x[j, start : start + size], size)
+    loss[0] = total
     for j in range(d):
         for m in range(j):
             hessian[m, j] = hessian[j, m]
