@@ -74,7 +74,7 @@ CASES = (
         samples.binary,
         (
             _ours("binary"),
-            _ours("binary_bins", "calibrant, bins of checked scores"),
+            _ours("binary_rows", "calibrant, NLL and Brier as well"),
             _torchmetrics("torchmetrics ECE", "binary"),
             _torchmetrics("torchmetrics ECE, unchecked", "binary_unchecked"),
             _torchmetrics("torchmetrics ECE and MCE", "binary_both"),

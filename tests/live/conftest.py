@@ -50,11 +50,12 @@ def is_alive(pid: int) -> bool:
 
 
 def children(pid: int) -> list[int]:
-    try:
-        text = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8")
-    except (FileNotFoundError, ProcessLookupError):
-        return []
-    return [int(each) for each in text.split()]
+    """Return the children of all threads of a process."""
+    found: list[int] = []
+    for listed in Path("/proc").glob(f"{pid}/task/*/children"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            found += map(int, listed.read_text(encoding="utf-8").split())
+    return found
 
 
 def command_of(pid: int) -> list[str]:
@@ -159,9 +160,10 @@ def run_service() -> Callable[..., contextlib.AbstractContextManager[Running]]:
     return running
 
 
-@pytest.fixture
-def gone() -> Callable[[int], bool]:
-    return lambda pid: not is_alive(pid)
+@pytest.fixture(scope="session")
+def alive() -> Callable[[int], bool]:
+    """Give what says whether a process runs; a zombie does not."""
+    return is_alive
 
 
 @pytest.fixture(scope="session")

@@ -323,26 +323,13 @@ def test_serving_went_on_between_deaths_of_the_api(aftermath):
         assert any(at <= moment < at + 2.0 for moment in good), f"{victim} held up serving"
 
 
-def test_a_killed_supervisor_leaves_no_orphan(run_service, tmp_path):
+def test_a_killed_supervisor_leaves_no_orphan(run_service, tmp_path, alive):
     with run_service(tmp_path / "data") as service:
         service.until(lambda: service.part("child"), 60)
         tree = service.tree()
         assert len(tree) >= 4
         os.kill(service.process.pid, signal.SIGKILL)
         service.process.wait()
-        alive = tree
-        deadline = time.monotonic() + 5
-        while alive and time.monotonic() < deadline:
-            alive = {pid for pid in alive if _lives(pid)}
-            time.sleep(0.02)
-        assert not alive
+        service.until(lambda: not any(map(alive, tree)), 5)
         service.start()
         assert service.http.get("/v1/jobs").status_code == 200
-
-
-def _lives(pid: int) -> bool:
-    try:
-        with open(f"/proc/{pid}/status", encoding="utf-8") as status:  # noqa: PTH123
-            return "State:\tZ" not in status.read()
-    except (FileNotFoundError, ProcessLookupError):
-        return False

@@ -6,7 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from calibrant.errors import BadBatch
 from calibrant.numerics.edges import FINE_EDGES, LOG_ODDS_EDGES, bin_index, equal_edges
+from calibrant.numerics.rows import derive
 from calibrant.numerics.table import QUANTUM, Bins, BinTable, WeightedTable, tabulate
 
 Columns = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -153,3 +155,75 @@ def test_codes_beyond_the_slices_are_refused() -> None:
 def test_a_table_is_not_equal_to_something_else() -> None:
     assert BinTable.zeros() != "a table"
     assert BinTable.zeros() == BinTable.zeros()
+
+
+# ------------------------------------------------------------------------------- checked bins
+
+NAMES = ("n", "w", "p", "y", "v", "c", "w2", "w2v", "w2d2")
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("labels", [np.int64, np.uint8, np.bool_, np.float64])
+@pytest.mark.parametrize("columns_of_scores", [None, 1, 2])
+def test_checked_bins_are_those_of_derived_rows_bit_for_bit(
+    dtype: type, labels: type, columns_of_scores: int | None, rng: np.random.Generator
+) -> None:
+    p = np.concatenate([rng.random(1_000), [0.0, -0.0, 1.0, 0.2, 1 / 3]]).astype(dtype)
+    if columns_of_scores == 1:
+        p = p[:, None]
+    if columns_of_scores == 2:
+        p = np.stack([1 - p, p], axis=1)
+    y = rng.integers(0, 2, len(p)).astype(labels)
+    rows = derive(p, y, task="binary", score_kind="probabilities")
+    for edges, closed in ((None, "left"), (equal_edges(10), "right"), (FINE_EDGES, "left")):
+        found = Bins.checked(p, y, edges=edges, closed=closed)  # type: ignore[arg-type]
+        expected = Bins.from_rows(rows.score, rows.outcome, edges=edges, closed=closed)  # type: ignore[arg-type]
+        for name in NAMES:
+            np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+
+
+@pytest.mark.parametrize("n", [1, 7, 255, 256, 257, 1_000])
+@pytest.mark.parametrize("n_bins", [1, 2, 3, 15, 49, 100])
+def test_sums_on_equal_widths_are_those_of_numpy_on_and_beside_the_edges(
+    n: int, n_bins: int, rng: np.random.Generator
+) -> None:
+    edges = equal_edges(n_bins)
+    p = rng.choice(edges, n)
+    p = np.clip(np.nextafter(p, rng.choice([-1.0, 0.5, 2.0], n)), 0, 1)
+    y = rng.random(n) < p
+    found, j = Bins.from_rows(p, y, edges=edges), bin_index(p, edges)
+    np.testing.assert_array_equal(found.n[0], np.bincount(j, minlength=n_bins))
+    np.testing.assert_array_equal(found.y[0], np.bincount(j, y, n_bins))
+    for name, values in (("p", p), ("v", p * (1 - p)), ("c", p * y)):
+        np.testing.assert_allclose(
+            getattr(found, name)[0], np.bincount(j, values, n_bins), rtol=1e-12, atol=1e-15
+        )
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, -1e-9, 1.0000001])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_checked_bins_refuse_scores_as_derive_does(bad: float, dtype: type) -> None:
+    p, y = np.full(700, 0.5, dtype=dtype), np.zeros(700, dtype=np.int64)
+    p[[3, 699]] = bad
+    refused_alike(p, y)
+
+
+@pytest.mark.parametrize("bad", [-1, 2, 2**62])
+def test_checked_bins_refuse_labels_as_derive_does(bad: int) -> None:
+    y = np.zeros(700, dtype=np.int64)
+    y[[0, 400]] = bad
+    refused_alike(np.full(700, 0.5), y)
+    refused_alike(np.full(2, 0.5), np.array([0, 2**64 - 1], dtype=np.uint64))
+
+
+@pytest.mark.parametrize(("n", "m"), [(0, 0), (2, 3)])
+def test_checked_bins_refuse_shapes_as_derive_does(n: int, m: int) -> None:
+    refused_alike(np.full(n, 0.5), np.zeros(m, dtype=np.int64))
+
+
+def refused_alike(p: np.ndarray, y: np.ndarray) -> None:
+    with pytest.raises(BadBatch) as expected:
+        derive(p, y, task="binary", score_kind="probabilities")
+    with pytest.raises(BadBatch) as found:
+        Bins.checked(p, y)
+    assert found.value.errors == expected.value.errors

@@ -31,8 +31,7 @@ from calibrant.errors import (
 )
 from calibrant.operations import keys
 from calibrant.operations.context import Caller
-from calibrant.operations.warming import warm
-from calibrant.runtime import Runtime, open_runtime, use_kernel_cache
+from calibrant.runtime import Runtime, open_runtime, use_kernel_cache, warm
 from calibrant.settings import Settings
 
 DESCRIPTION = (

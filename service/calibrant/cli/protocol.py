@@ -39,53 +39,42 @@ class BoundedHeadProtocol(HttpToolsProtocol):
         self._expect_head()
 
     def on_message_begin(self) -> None:
-        """Expect the head of the next request on this connection."""
+        """Note that a head begins."""
         super().on_message_begin()
-        self._expect_head()
+        self._in_head = True
 
     def on_headers_complete(self) -> None:
         """Stop the clock: the body has its own deadline."""
-        self._forget()
+        self._in_head = False
+        self._forget_head()
         super().on_headers_complete()
 
-    def on_response_complete(self) -> None:
-        """Give the next head some time to begin, and the rest of this body less.
-
-        The time for keeping a connection of uvicorn starts again with every byte; this does not.
-        """
-        super().on_response_complete()
-        cycle = self.cycle
-        if self._deadline is None and cycle.response_complete:
-            seconds = DRAIN_SECONDS if cycle.more_body else self.timeout_keep_alive
-            self._deadline = self.loop.call_later(seconds, self._close)
-
     def data_received(self, data: bytes) -> None:
-        """Count bytes while a head is expected."""
-        if self._in_head:
-            self._head_bytes += len(data)
+        """Start the clock only for a head that did not come whole: nearly all do."""
         super().data_received(data)
-        if self._in_head and self._head_bytes > MAX_HEAD_BYTES:
-            self._close()
+        if self._in_head:
+            self._expect_head()
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self._close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the clock."""
-        self._forget()
+        self._forget_head()
         super().connection_lost(exc)
 
     def _expect_head(self) -> None:
-        if not self._in_head:
-            self._forget()
-            self._in_head, self._head_bytes = True, 0
+        if self._deadline is None:
+            self._head_bytes = 0
             self._deadline = self.loop.call_later(self._header_timeout, self._close)
 
-    def _forget(self) -> None:
-        self._in_head = False
+    def _forget_head(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
 
     def _close(self) -> None:
-        self._forget()
+        self._forget_head()
         if not self.transport.is_closing():
             self.transport.close()
 

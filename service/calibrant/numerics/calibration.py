@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
 
+from calibrant.numerics.special import ndtri
 from calibrant.numerics.table import Bins, divide
 
 Floats = NDArray[np.float64]

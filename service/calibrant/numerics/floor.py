@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import erfc, ndtri
 
 from calibrant.numerics.calibration import ece
+from calibrant.numerics.special import erfc, ndtri
 from calibrant.numerics.table import Bins, divide
 
 DRAWS = 2000

@@ -8,9 +8,9 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betaincinv, ndtri, stdtrit
 
 from calibrant.numerics import calibration
+from calibrant.numerics.special import betaincinv, ndtri, stdtrit
 from calibrant.numerics.table import Bins, divide, plain, slice_codes
 
 

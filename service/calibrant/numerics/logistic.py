@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
 
+from calibrant.numerics.special import ndtri
 from calibrant.numerics.table import bits, plain, slice_codes
 
 Status = Literal["ok", "empty", "single_class", "no_variation", "separable", "not_converged"]

@@ -7,9 +7,9 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import chdtrc, erfc
 
 from calibrant.numerics.rows import CLIP_EPS
+from calibrant.numerics.special import chdtrc, erfc
 from calibrant.numerics.table import Bins, bits, divide, plain, slice_codes
 
 

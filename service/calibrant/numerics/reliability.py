@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import bdtrik, betaincc
 
 from calibrant.numerics.intervals import clopper_pearson
 from calibrant.numerics.ranked import equal_mass_bins, rank
+from calibrant.numerics.special import bdtrik, betaincc
 from calibrant.numerics.table import Bins
 
 Floats = NDArray[np.float64]

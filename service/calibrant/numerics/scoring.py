@@ -7,12 +7,12 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import erfc
 
 from calibrant.numerics import calibration
 from calibrant.numerics.edges import bin_index, equal_edges
 from calibrant.numerics.ranked import average_precision, rank
 from calibrant.numerics.rows import Rows
+from calibrant.numerics.special import erfc
 from calibrant.numerics.table import Bins, divide
 
 Floats = NDArray[np.float64]

@@ -17,6 +17,7 @@ from calibrant.numerics.edges import (
     equal_edges,
     fine_groups,
 )
+from calibrant.numerics.rows import derive
 
 QUANTUM = 2.0**30
 """Fixed-point unit of sums of scores and products: 2**33 events fit into one cell."""
@@ -160,18 +161,80 @@ class Bins:
 
         edges = _EDGES_15 if edges is None else np.ascontiguousarray(edges, dtype=np.float64)
         score, outcome = plain(score), bits(outcome)
-        start, right, n_bins = _lookup(edges, closed), closed == "right", len(edges) - 1
-        if weights is not None:
-            sums = np.zeros((1, n_bins, 9))
-            binning.sums_weighted(score, outcome, plain(weights), start, edges, right, sums)
-            n, *rest = np.moveaxis(sums, 2, 0)
-            return cls(edges, n.astype(np.int64), *rest)
-        lanes = np.zeros((binning.LANES, n_bins, 5))
-        if not right and np.array_equal(edges, equal_edges(n_bins)):
-            binning.sums_even(score, outcome, edges, lanes)
-        else:
-            binning.sums_plain(score, outcome, start, edges, right, lanes)
-        n, p, y, v, c = np.moveaxis(lanes.sum(axis=0)[None], 2, 0)
+        if weights is None:
+            return cls._count(score, outcome, edges, closed)
+        start, sums = _lookup(edges, closed), np.zeros((1, len(edges) - 1, 9))
+        right = closed == "right"
+        binning.sums_weighted(score, outcome, plain(weights), start, edges, right, sums)
+        n, *rest = np.moveaxis(sums, 2, 0)
+        return cls(edges, n.astype(np.int64), *rest)
+
+    @classmethod
+    def checked(
+        cls,
+        scores: NDArray[Any],
+        labels: NDArray[Any],
+        *,
+        edges: NDArray[np.float64] | None = None,
+        closed: Literal["left", "right"] = "left",
+    ) -> Bins:
+        """Check binary probabilities and count them, where NLL and Brier are not wanted.
+
+        The bins are those of `derive` and `from_rows`, bit for bit, at a fraction of the cost.
+
+        Parameters
+        ----------
+        scores : float array of shape (n,), (n, 1) or (n, 2)
+            P(y=1), or both classes.
+        labels : integer array of shape (n,)
+        edges, closed
+            As in `from_rows`.
+
+        Returns
+        -------
+        Bins
+            With `n_slices` = 1.
+
+        Raises
+        ------
+        BadBatch
+            As in `rows.derive`: with counts and the first row numbers.
+
+        Examples
+        --------
+        >>> Bins.checked(np.array([0.1, 0.9]), np.array([0, 1]), edges=np.array([0, 0.5, 1])).n
+        array([[1, 1]])
+        """
+        from calibrant.numerics.kernels.rows import are_binary
+
+        p, y = np.asarray(scores), np.asarray(labels)
+        usual = p.dtype in (np.float32, np.float64) and y.dtype.kind in "iub"
+        if usual and p.ndim == 1 and p.shape == y.shape and len(p):
+            p, y = np.ascontiguousarray(p), np.ascontiguousarray(y, dtype=np.int64)
+            if are_binary(p, y):
+                edges = _EDGES_15 if edges is None else np.ascontiguousarray(edges, np.float64)
+                return cls._count(p, y, edges, closed)
+        rows = derive(scores, labels, task="binary", score_kind="probabilities")
+        return cls.from_rows(rows.score, rows.outcome, edges=edges, closed=closed)
+
+    @classmethod
+    def _count(
+        cls,
+        score: NDArray[Any],
+        outcome: NDArray[Any],
+        edges: NDArray[np.float64],
+        closed: Literal["left", "right"],
+    ) -> Bins:
+        from calibrant.numerics.kernels import binning
+
+        n_bins, right = len(edges) - 1, closed == "right"
+        even = not right and np.array_equal(edges[:-1], np.arange(n_bins) * (1.0 / n_bins))
+        start = np.zeros(0, dtype=np.int64) if even else _lookup(edges, closed)
+        lanes = np.zeros((binning.LANES, 2 * n_bins, 3))
+        binning.sums_plain(score, outcome, even, start, edges, right, lanes)
+        by_outcome = lanes.sum(axis=0).reshape(1, n_bins, 2, 3)
+        n, p, v = np.moveaxis(by_outcome.sum(axis=2), 2, 0)
+        y, c, _ = np.moveaxis(by_outcome[:, :, 1], 2, 0)
         return cls.unweighted(edges, n.astype(np.int64), p, y, v, c)
 
 

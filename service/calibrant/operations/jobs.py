@@ -76,7 +76,7 @@ def submit(
 
 
 def resume(context: Context, told: set[str]) -> None:
-    """Tell the queue of accepted jobs it may not know of.
+    """Tell the queue of accepted jobs it may not know of, and write down ends nobody asked for.
 
     A process may die between accepting a job and telling the queue; a worker calls this every
     few seconds.
@@ -84,12 +84,22 @@ def resume(context: Context, told: set[str]) -> None:
     Parameters
     ----------
     told : set of str
-        Jobs the queue was told of before; the new ones are added.
+        Unfinished jobs the queue was told of before; kept up to date.
     """
-    for record in context.metadata.jobs.unfinished():
+    unfinished = context.metadata.jobs.unfinished()
+    told &= {record.id for record in unfinished}
+    for record in unfinished:
         if record.id not in told:
             _enqueue(context, record)
             told.add(record.id)
+            continue
+        try:
+            view = context.jobs.look(record.id)
+        except NotFound:
+            told.discard(record.id)
+            continue
+        if view.done:
+            _settle(context, record, view)
 
 
 def look(context: Context, caller: Caller, job_id: str) -> Job:

@@ -38,14 +38,13 @@ def checked(scores: Array, labels: Array, task: Task, kind: ScoreKind) -> Figure
 
 
 def binary(scores: Array, labels: Array) -> Work:
-    """Measure binary probabilities with every per-row figure."""
+    """Check binary probabilities and count them."""
+    return lambda: _calibration(Bins.checked(scores, labels))
+
+
+def binary_rows(scores: Array, labels: Array) -> Work:
+    """Measure binary probabilities with NLL and Brier."""
     return lambda: checked(scores, labels, "binary", "probabilities")
-
-
-def binary_bins(scores: Array, labels: Array) -> Work:
-    """Measure scores that `derive` has checked before."""
-    rows = derive(scores, labels, task="binary", score_kind="probabilities")
-    return lambda: _calibration(Bins.from_rows(rows.score, rows.outcome))
 
 
 def logits(scores: Array, labels: Array) -> Work:
@@ -139,7 +138,7 @@ def report(scores: Array, labels: Array, codes: Array) -> Work:
 answer(
     {
         "binary": binary,
-        "binary_bins": binary_bins,
+        "binary_rows": binary_rows,
         "logits": logits,
         "probabilities": probabilities,
         "temperature": temperature,

@@ -25,9 +25,10 @@ def chosen(seed: int, n: int, t: float, k: int) -> str:
     return fit_auto(t * z, y, task=task, score_kind="logits", seed=seed).chosen
 
 
-@pytest.mark.parametrize(("k", "n"), [(2, 300), (2, 2000), (3, 2000)])
-def test_right_scores_are_left_alone(k: int, n: int) -> None:
-    draws = 400
+@pytest.mark.parametrize(
+    ("k", "n", "draws"), [(2, 300, 400), (2, 2000, 400), (3, 2000, 400), (2, 12_000, 100)]
+)
+def test_right_scores_are_left_alone(k: int, n: int, draws: int) -> None:
     seen = Counter(chosen(seed, n, 1.0, k) for seed in range(draws))
     print(f"\n{k} classes, {n} rows, T = 1: {dict(seen)} of {draws}")
     assert draws - seen["identity"] <= 0.05 * draws

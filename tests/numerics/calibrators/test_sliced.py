@@ -96,10 +96,10 @@ def test_more_penalty_means_closer_to_the_pool(strength: float) -> None:
 
     z, y, column = draw(6, 2000)
     data = read(z, y, task="binary", score_kind="logits")
-    axis = sliced._axis(identity("binary", 2), data)
+    axis = sliced.axis_of(identity("binary", 2), data)
     index = np.flatnonzero(column.codes == 0)
-    weak = sliced._correction(axis, index, data, strength)
-    strong = sliced._correction(axis, index, data, 10 * strength)
+    weak = sliced.correction(axis, index, data, strength)
+    strong = sliced.correction(axis, index, data, 10 * strength)
     assert abs(strong["b"]) < abs(weak["b"])
 
 
@@ -113,7 +113,7 @@ def test_the_correction_minimises_what_the_docstring_says() -> None:
     z, y, column = draw(7, 1500)
     w = np.random.default_rng(0).random(1500) + 0.5
     data = read(z, y, task="binary", score_kind="logits", weights=w)
-    axis = sliced._axis(identity("binary", 2), data)
+    axis = sliced.axis_of(identity("binary", 2), data)
     index = np.flatnonzero(column.codes == 1)
     x, t, v = z[index], y[index], w[index]
     u = (x - np.average(z, weights=w)) / np.sqrt(
@@ -125,7 +125,7 @@ def test_the_correction_minimises_what_the_docstring_says() -> None:
         return float(v @ (np.logaddexp(0, eta) - t * eta) + 15.0 * theta @ theta)
 
     best = minimize(objective, np.zeros(2), options={"gtol": 1e-9})
-    got = sliced._correction(axis, index, data, 30.0)
+    got = sliced.correction(axis, index, data, 30.0)
     eta = x + best.x[0] + best.x[1] * u
     assert np.allclose(got["a"] * x + got["b"], eta, atol=1e-6)
 

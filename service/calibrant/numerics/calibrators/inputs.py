@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from calibrant.errors import BadBatch, Detail
 from calibrant.numerics import rows
-from calibrant.numerics.calibrators.model import EPS, TINY, ScoreKind, Task
+from calibrant.numerics.calibrators.model import TINY, ScoreKind, Task
 
 Float64 = NDArray[np.float64]
 ALL = np.empty(0)
@@ -32,7 +32,7 @@ class Survey:
         Weighted mean derivative of the loss in 1/T at 1/T = 0; it is negative if the scores rank
         labels better than chance.
     scale : float
-        Root mean square of the finite distances to the row maximum; 1 if all are 0.
+        Weighted root mean square of the finite distances to the row maximum; 1 if all are 0.
     """
 
     constant: bool
@@ -326,6 +326,3 @@ def _weights(weights: NDArray[Any] | None, n: int) -> Float64:
     if not held.any():
         raise BadBatch("All weights are zero.", [Detail("/weights", "all zero")])
     return held
-
-
-__all__ = ["ALL", "EPS", "Data", "Survey", "read"]

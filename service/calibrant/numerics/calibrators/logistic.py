@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from calibrant.numerics.calibrators.inputs import EPS, Data
+from calibrant.numerics.calibrators.inputs import Data
+from calibrant.numerics.calibrators.model import EPS
 from calibrant.numerics.calibrators.outcome import Solution, Status
 
 Float64 = NDArray[np.float64]

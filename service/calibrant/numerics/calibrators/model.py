@@ -57,7 +57,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from calibrant.errors import BadRequest, Unusable
+from calibrant.errors import BadRequest
 from calibrant.numerics.calibrators import schema
 
 FORMAT = 1
@@ -276,6 +276,7 @@ def _member(item: object, kind: str, pointer: str) -> Calibrator:
 
 __all__ = [
     "BINARY_KINDS",
+    "CORRECTION",
     "EPS",
     "FORMAT",
     "KINDS",
@@ -286,7 +287,6 @@ __all__ = [
     "ScoreKind",
     "SlicedCalibrator",
     "Task",
-    "Unusable",
     "from_dict",
     "identity",
 ]

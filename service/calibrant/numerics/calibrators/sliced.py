@@ -333,7 +333,7 @@ def _members(
     """Fit the correction of every slice."""
     members: dict[tuple[str, ...], Calibrator] = {}
     found = []
-    axis = _axis(base, data) if strength is not None else None
+    axis = axis_of(base, data) if strength is not None else None
     # rows of one slice side by side: one sort instead of one mask a slice
     order = np.argsort(slicing.codes, kind="stable")
     ends = np.searchsorted(slicing.codes[order], np.arange(len(slicing.keys) + 1))
@@ -345,7 +345,7 @@ def _members(
         )
         if strength is not None and axis is not None and n >= MIN_ROWS:
             index = order[ends[number] : ends[number + 1]]
-            params = _correction(axis, index, data, strength)
+            params = correction(axis, index, data, strength)
             if params is not None:
                 member = Calibrator(CORRECTION[data.task], data.task, data.n_classes, params)
                 status = "ok"
@@ -355,7 +355,7 @@ def _members(
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Axis:
+class Axis:
     """The pooled logit of shape (n,), or log-probabilities (n, k), and how it is standardised."""
 
     x: Float64
@@ -363,7 +363,7 @@ class _Axis:
     spread: Any
 
 
-def _axis(base: Calibrator, data: Data) -> _Axis:
+def axis_of(base: Calibrator, data: Data) -> Axis:
     """Return the axis on which slices are corrected."""
     pooled = Compiled(base)(data.scores, data.score_kind)
     if data.task == "multiclass":
@@ -374,11 +374,11 @@ def _axis(base: Calibrator, data: Data) -> _Axis:
     weights = data.weights if data.weighted else None
     centre = np.average(x, axis=0, weights=weights)
     spread = np.sqrt(np.average((x - centre) ** 2, axis=0, weights=weights))
-    return _Axis(x, centre, np.maximum(spread, 1e-12))
+    return Axis(x, centre, np.maximum(spread, 1e-12))
 
 
-def _correction(
-    axis: _Axis, index: NDArray[np.int64], data: Data, strength: float
+def correction(
+    axis: Axis, index: NDArray[np.int64], data: Data, strength: float
 ) -> dict[str, Any] | None:
     """Return a correction's parameters, None if the fit did not converge."""
     own, weights = axis.x[index], data.weights[index] if data.weighted else ALL
@@ -400,7 +400,7 @@ def _correction(
 
 
 def _vector_correction(
-    axis: _Axis,
+    axis: Axis,
     own: Float64,
     u: Float64,
     labels: NDArray[np.int64],

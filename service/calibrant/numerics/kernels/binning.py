@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+from numba import boolean, njit, uint8
+
+from calibrant.numerics.kernels.signature import FLOATS, filled, float64, given, int64
 
 CELLS = 4096
 """Cells of the lookup that gives the first bin a score may lie in."""
 
 LANES = 8  # copies of the sums, so that neighbouring rows do not wait for each other
+BLOCK = 256  # rows whose bins are found before they are added; a multiple of LANES
 
 QUANTUM = 1073741824.0  # 2**30: sums of p and of products
 NLL_QUANTUM = 16777216.0  # 2**24
@@ -112,32 +115,69 @@ def sums_weighted(score, outcome, weights, start, edges, right, sums):  # type: 
         _add_weighted(sums, 0, j, p, float(outcome[i]), weights[i])
 
 
-@njit(cache=True, nogil=True, inline="always")
-def _add(sums, lane, j, p, y):  # type: ignore[no-untyped-def]
-    sums[lane, j, 0] += 1.0
-    sums[lane, j, 1] += p
-    sums[lane, j, 2] += y
-    sums[lane, j, 3] += p * (1.0 - p)
-    sums[lane, j, 4] += p * y
-
-
 @njit(cache=True, nogil=True)
-def sums_even(score, outcome, edges, sums):  # type: ignore[no-untyped-def]
-    """Add rows to sums of shape (LANES, n_bins, 5) over equal widths, without a branch."""
-    last = edges.shape[0] - 2
+def _even_cells(score, outcome, n_bins, cells):  # type: ignore[no-untyped-def]
+    """Find 2 * bin + outcome over equal widths; the floor is off by one bin at most.
+
+    Edges are multiplied here, not looked up, so that several rows fit into an instruction.
+    """
+    step = 1.0 / n_bins
     for i in range(score.shape[0]):
-        p = float(score[i])
-        _add(sums, i & (LANES - 1), _even_bin(p, edges, last), p, float(outcome[i]))
+        p = np.float64(score[i])
+        j = np.int32(p * n_bins)
+        j = np.int32(j - (p < j * step) + (p >= (j + 1) * step))
+        cells[i] = 2 * min(max(j, 0), n_bins - 1) + outcome[i]
 
 
 @njit(cache=True, nogil=True)
-def sums_plain(score, outcome, start, edges, right, sums):  # type: ignore[no-untyped-def]
-    """Add rows to sums of shape (LANES, n_bins, 5) over any edges."""
+def _cells(score, outcome, start, edges, right, cells):  # type: ignore[no-untyped-def]
+    """Find 2 * bin + outcome over any edges."""
     last = edges.shape[0] - 2
     for i in range(score.shape[0]):
         p = float(score[i])
         j = _right_bin(p, start, edges, last) if right else _left_bin(p, start, edges, last)
-        _add(sums, i & (LANES - 1), j, p, float(outcome[i]))
+        cells[i] = 2 * j + outcome[i]
+
+
+@njit(cache=True, nogil=True)
+def _add(score, cells, sums):  # type: ignore[no-untyped-def]
+    for i in range(score.shape[0]):
+        p, lane, cell = float(score[i]), i & (LANES - 1), cells[i]
+        sums[lane, cell, 0] += 1.0
+        sums[lane, cell, 1] += p
+        sums[lane, cell, 2] += p * (1.0 - p)
+
+
+@njit(
+    [
+        (
+            given(score, 1),
+            given(outcome, 1),
+            boolean,
+            given(int64, 1),
+            given(float64, 1),
+            boolean,
+            filled(3),
+        )
+        for score in FLOATS
+        for outcome in (uint8, int64)
+    ],
+    cache=True,
+    nogil=True,
+)
+def sums_plain(score, outcome, even, start, edges, right, sums):  # type: ignore[no-untyped-def]
+    """Add rows to sums of 1, p and p (1 - p), shape (LANES, 2 n_bins, 3), by bin and outcome.
+
+    `even`: edge j is j / n_bins as a product, and belongs to the bin above it.
+    """
+    cells = np.empty(BLOCK, np.int32)
+    for i in range(0, score.shape[0], BLOCK):
+        p, y = score[i : i + BLOCK], outcome[i : i + BLOCK]
+        if even:
+            _even_cells(p, y, np.int32(edges.shape[0] - 1), cells)
+        else:
+            _cells(p, y, start, edges, right, cells)
+        _add(p, cells, sums)
 
 
 @njit(cache=True, nogil=True)

@@ -6,12 +6,15 @@ import numpy as np
 from numba import njit
 
 from calibrant.numerics.kernels.exponential import LOWEST, exp_nonpositive
+from calibrant.numerics.kernels.logarithm import log_positive, log_rest
+from calibrant.numerics.kernels.signature import FLOATS, given, int64
 
 # Rows of `found` (counts) and `first` (row numbers) in every kernel here.
 NOT_FINITE, OUTSIDE, ROW_SUM, LABEL, IMPOSSIBLE, MASKED = 0, 1, 2, 3, 4, 5
 PROBLEMS = 6
 KEPT = 5
 BLOCK = 64
+CACHED = 1024  # rows whose figures stay in the cache from one inner loop to the next
 EPS = 2.220446049250313e-16
 
 
@@ -49,29 +52,58 @@ def binary_logits(z, labels, score, nll, brier, found, first, pair):  # type: ig
         nll[i] = np.log1p(e) + (abs(v) if wrong else 0.0)
 
 
+@njit([(given(kind, 1), given(int64, 1)) for kind in FLOATS], cache=True, nogil=True)
+def are_binary(p, labels):  # type: ignore[no-untyped-def]
+    """Say whether every score is in [0, 1] and every label 0 or 1."""
+    wrong = False
+    for i in range(p.shape[0]):
+        wrong |= not (p[i] >= 0.0 and p[i] <= 1.0)  # NaN, too
+        wrong |= (labels[i] & -2) != 0
+    return not wrong
+
+
+@njit(cache=True, nogil=True)
+def _refuse_binary(p, labels, found, first):  # type: ignore[no-untyped-def]
+    for i in range(p.shape[0]):
+        if not np.isfinite(p[i]):
+            _note(found, first, NOT_FINITE, i)
+        elif p[i] < 0.0 or p[i] > 1.0:
+            _note(found, first, OUTSIDE, i)
+        elif labels[i] != 0 and labels[i] != 1:
+            _note(found, first, LABEL, i)
+
+
+@njit(cache=True, nogil=True)
+def _miss(p, labels, score, brier):  # type: ignore[no-untyped-def]
+    for i in range(p.shape[0]):
+        v = abs(np.float64(p[i]))  # -0.0 is 0
+        score[i] = v
+        miss = 1.0 - v if labels[i] == 1 else v
+        brier[i] = miss * miss
+
+
+@njit(cache=True, nogil=True)
+def _clipped_nll(score, labels, nll):  # type: ignore[no-untyped-def]
+    clipped = 0
+    for i in range(score.shape[0]):
+        inside = min(max(score[i], EPS), 1.0 - EPS)
+        clipped += inside != score[i]
+        hit, rest = log_positive(inside), log_rest(inside)
+        nll[i] = -hit if labels[i] == 1 else -rest
+    return clipped
+
+
 @njit(cache=True, nogil=True)
 def binary_probabilities(p, labels, score, nll, brier, found, first):  # type: ignore[no-untyped-def]
     """Fill score, clipped NLL and Brier of P(y=1); return how many NLL values were clipped."""
+    if not are_binary(p, labels):
+        _refuse_binary(p, labels, found, first)
+        return 0
     clipped = 0
-    for i in range(p.shape[0]):
-        v = float(p[i])
-        y = labels[i]
-        if not np.isfinite(v):
-            _note(found, first, NOT_FINITE, i)
-            continue
-        if v < 0.0 or v > 1.0:
-            _note(found, first, OUTSIDE, i)
-            continue
-        if y != 0 and y != 1:
-            _note(found, first, LABEL, i)
-            continue
-        v = abs(v)  # -0.0 is 0
-        score[i] = v
-        miss = 1.0 - v if y == 1 else v
-        brier[i] = miss * miss
-        inside = min(max(v, EPS), 1.0 - EPS)
-        clipped += inside != v
-        nll[i] = -np.log(inside) if y == 1 else -np.log1p(-inside)
+    for start in range(0, p.shape[0], CACHED):
+        part = slice(start, start + CACHED)
+        _miss(p[part], labels[part], score[part], brier[part])
+        clipped += _clipped_nll(score[part], labels[part], nll[part])
     return clipped
 
 

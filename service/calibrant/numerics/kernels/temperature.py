@@ -20,7 +20,7 @@ BLOCK = 4096  # elements of a working block: it stays in the first-level cache
 FULL = 1e200  # sums of logs are taken as logs of products of up to this size
 
 SUMS = types.Tuple((float64, float64, float64))  # type: ignore[no-untyped-call]
-SURVEY = types.Tuple((boolean, boolean, float64, float64, int64))  # type: ignore[no-untyped-call]
+SURVEY = types.Tuple((boolean, boolean, float64, float64, float64))  # type: ignore[no-untyped-call]
 
 
 @njit(
@@ -149,11 +149,12 @@ def pass_binary(z: Any, y: Any, w: Any, c: float) -> tuple[float, float, float]:
     nogil=True,
     error_model="numpy",
 )
-def survey_rows(z: Any, y: Any, w: Any) -> tuple[bool, bool, float, float, int]:
+def survey_rows(z: Any, y: Any, w: Any) -> tuple[bool, bool, float, float, float]:
     """Return what decides a temperature before it is solved.
 
     In order: all rows have the same shifted logits; every label attains its row's maximum; the
-    weighted sum of f' at c = 0; sum of squares and count of the finite logits below the maximum.
+    weighted sum of f' at c = 0; weighted sum of squares and count of the finite logits below the
+    maximum.
     A row that cannot be used (NaN, +inf, all masked) makes the sum of squares NaN, a label whose
     class is masked makes the slope infinite.
     """
@@ -169,7 +170,7 @@ def survey_rows(z: Any, y: Any, w: Any) -> tuple[bool, bool, float, float, int]:
     attained = True
     slope = 0.0
     square = 0.0
-    count = 0
+    count = 0.0
     for start in range(0, n, size):
         m = min(size, n - start)
         load_block(z, start, m, x, top)
@@ -197,8 +198,8 @@ def survey_rows(z: Any, y: Any, w: Any) -> tuple[bool, bool, float, float, int]:
             own = x[y[start + r], r]
             attained &= own == 0.0
             slope += weight * (total[r] / finite[r] - own)
-            square += squares[r]
-            count += int(finite[r]) - 1
+            square += weight * squares[r]
+            count += weight * (finite[r] - 1.0)
     return same, attained, slope, square, count
 
 
@@ -208,13 +209,13 @@ def survey_rows(z: Any, y: Any, w: Any) -> tuple[bool, bool, float, float, int]:
     nogil=True,
     error_model="numpy",
 )
-def survey_binary(z: Any, y: Any, w: Any) -> tuple[bool, bool, float, float, int]:
+def survey_binary(z: Any, y: Any, w: Any) -> tuple[bool, bool, float, float, float]:
     """Return the survey of `survey_rows` for binary logits; an infinite one is a masked class."""
     same = True
     attained = True
     slope = 0.0
     square = 0.0
-    count = 0
+    count = 0.0
     for i in range(z.size):
         v = np.float64(z[i])
         same &= z[i] == z[0]
@@ -224,8 +225,8 @@ def survey_binary(z: Any, y: Any, w: Any) -> tuple[bool, bool, float, float, int
             attained &= own == 0.0
             weight = w[i] if w.size else 1.0
             slope += weight * (0.5 * d - own)
-            square += d * d
-            count += 1
+            square += weight * d * d
+            count += weight
         elif (v > 0.0) != (y[i] == 1):
             slope = np.inf
     return same, attained, slope, square, count

@@ -8,9 +8,9 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
 
 from calibrant.numerics.calibration import ece
+from calibrant.numerics.special import expit
 from calibrant.numerics.table import Bins, tabulate
 from calibrant.operations.draw.canvas import ThemeName
 from calibrant.operations.draw.reliability import multiples

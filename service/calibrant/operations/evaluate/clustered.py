@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 
 from calibrant.numerics.edges import bin_index, equal_edges
+from calibrant.numerics.special import stdtrit
 
 N_BINS = 15
 _BLOCK = 200_000  # clusters held at a time: 2 x 24 MB

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import bdtr, bdtrc, stdtr, stdtrit
 
 from calibrant.numerics.calibration import bias
 from calibrant.numerics.intervals import clopper_pearson
+from calibrant.numerics.special import bdtr, bdtrc, stdtr, stdtrit
 from calibrant.numerics.table import Bins
 
 EXACT_BELOW = 30.0

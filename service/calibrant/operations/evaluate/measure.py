@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri, stdtrit
 
 from calibrant.numerics import calibration
 from calibrant.numerics.floor import noise_floor
 from calibrant.numerics.intervals import clopper_pearson, slice_means
 from calibrant.numerics.logistic import Slopes, slope_by_slice
 from calibrant.numerics.rows import Rows
+from calibrant.numerics.special import ndtri, stdtrit
 from calibrant.numerics.table import Bins, tabulate
 from calibrant.operations.evaluate.clustered import ClusteredError, clustered_error
 from calibrant.operations.evaluate.gap import Gap
