@@ -25,6 +25,7 @@ from rich.table import Table
 
 from calibrant.cli.printing import console
 from calibrant.errors import CalibrantError, Unavailable
+from calibrant.jobs import lifeline
 from calibrant.operations.draw.bet import bet
 
 COLUMNS = {"scores": ["p_late"], "labels": "late", "ids": "id", "time": "time"}
@@ -397,6 +398,7 @@ def _service(folder: Path, port: int) -> Iterator[tuple[httpx.Client, subprocess
         "CALIBRANT_PORT": str(port),
         "CALIBRANT_DATA_DIR": str(folder / "data"),
         "CALIBRANT_LOG_LEVEL": "warning",
+        lifeline.PARENT: str(os.getpid()),
     }
     log = folder / "service.log"
     with log.open("wb") as sink:

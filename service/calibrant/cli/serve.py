@@ -46,8 +46,10 @@ def serve() -> None:
     Settings come from `CALIBRANT_*` variables; `calibrant doctor` shows them.
     """
     from calibrant.cli.supervisor import Service, Supervisor
+    from calibrant.jobs import lifeline
     from calibrant.runtime import check_exposure, use_kernel_cache
 
+    lifeline.follow()  # the demo starts this process, and must not leave it behind
     settings = read_settings()
     check_exposure(settings)
     _check_port(settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -141,7 +142,11 @@ def _pack(rows: Predictions) -> bytes:
         columns[f"slices.codes.{dimension}"] = column.codes
         columns[f"slices.values.{dimension}"] = _texts(column.values)
     buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **columns)
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, column in columns.items():
+            # not `np.savez`: it writes the time, and the same rows must be the same blob
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, column, allow_pickle=False)
     return buffer.getvalue()
 
 

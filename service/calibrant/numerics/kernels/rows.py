@@ -145,13 +145,13 @@ def _raise_top(column, j, top, at):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def _mark_unusual(column, mark):  # type: ignore[no-untyped-def]
     for i in range(BLOCK):
-        mark[i] += column[i] * 0.0  # NaN unless finite
+        mark[i] += column[i] - column[i]  # NaN unless finite
 
 
 @njit(cache=True, nogil=True)
 def _add_exponentials(column, top, s0, s2):  # type: ignore[no-untyped-def]
     for i in range(BLOCK):
-        e = exp_nonpositive(column[i] - top[i])
+        e = exp_nonpositive(np.float64(column[i]) - np.float64(top[i]))
         s0[i] += e
         s2[i] += e * e
 
@@ -174,36 +174,68 @@ def _unusable_logits(row):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
+def _own_logits(z, labels, start, size, top, mark, own):  # type: ignore[no-untyped-def]
+    """Fill the labels' logits below the largest; say whether every row of the block can be used.
+
+    A masked class makes its row unusual, too: the caller looks closer.
+    """
+    k = z.shape[1]
+    usable = True
+    for i in range(size):
+        y = labels[start + i]
+        known = 0 <= y < k
+        own[i] = np.float64(z[start + i, y if known else 0]) - np.float64(top[i])
+        usable &= known and mark[i] == 0.0
+    return usable
+
+
+@njit(cache=True, nogil=True)
+def _refuse_logits(z, labels, start, size, top, own, found, first):  # type: ignore[no-untyped-def]
+    for i in range(size):
+        problem = _label_problem(labels[start + i], z.shape[1], top[i])
+        if _unusable_logits(z[start + i]):
+            problem = NOT_FINITE
+        elif problem < 0 and own[i] == -np.inf:
+            problem = IMPOSSIBLE
+        if problem >= 0:
+            _note(found, first, problem, start + i)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _block_figures(own, s0, s2, score):  # type: ignore[no-untyped-def]
+    """Turn own, s0, s2 into score, NLL (in s0) and Brier (in s2), as `_logit_figures` does."""
+    for i in range(BLOCK):
+        share = 1.0 / s0[i]
+        chance = exp_nonpositive(own[i]) * share
+        score[i] = share
+        s2[i] = max(s2[i] * share * share - 2.0 * chance + 1.0, 0.0)
+        s0[i] = log_positive(s0[i]) - own[i]
+
+
+@njit(cache=True, nogil=True)
 def logits_small(z, labels, score, predicted, nll, brier, found, first):  # type: ignore[no-untyped-def]
-    """Reduce rows of few logits."""
+    """Reduce rows of few logits; figures of rows that are noted mean nothing."""
     n, k = z.shape
-    block = np.zeros((k, BLOCK))
-    top, s0, s2, mark = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
-    at = np.empty(BLOCK, np.int64)
+    block = np.zeros((k, BLOCK), z.dtype)
+    top, mark = np.empty(BLOCK, z.dtype), np.empty(BLOCK, z.dtype)
+    at = np.empty(BLOCK, np.int32)
+    s0, s2, own, share = np.empty(BLOCK), np.empty(BLOCK), np.zeros(BLOCK), np.empty(BLOCK)
     for start in range(0, n, BLOCK):
         size = min(BLOCK, n - start)
         _transpose(z, start, size, block)
         top[:], at[:], s0[:], s2[:], mark[:] = -np.inf, 0, 0.0, 0.0, 0.0
         for j in range(k):
-            _raise_top(block[j], j, top, at)
+            _raise_top(block[j], np.int32(j), top, at)
             _mark_unusual(block[j], mark)
         for j in range(k):
             _add_exponentials(block[j], top, s0, s2)
-        for i in range(size):
-            row = start + i
-            y = labels[row]
-            problem = _label_problem(y, k, top[i])
-            if mark[i] != 0.0 and _unusable_logits(z[row]):
-                problem = NOT_FINITE
-            own = float(z[row, y]) - top[i] if problem < 0 else 0.0
-            if own == -np.inf:
-                problem = IMPOSSIBLE
-            if problem >= 0:
-                _note(found, first, problem, row)
-                continue
-            score[row] = 1.0 / s0[i]
-            predicted[row] = at[i]
-            nll[row], brier[row] = _logit_figures(own, s0[i], s2[i])
+        if not _own_logits(z, labels, start, size, top, mark, own):
+            _refuse_logits(z, labels, start, size, top, own, found, first)
+        # The last block is computed in full, too, so that a row's bits depend on that row alone.
+        _block_figures(own, s0, s2, share)
+        end = start + size
+        score[start:end], predicted[start:end] = share[:size], at[:size]
+        nll[start:end], brier[start:end] = s0[:size], s2[:size]
 
 
 @njit(cache=True, nogil=True, fastmath={"reassoc", "nsz", "contract"})
