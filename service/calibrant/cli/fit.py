@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
-import numpy as np
 import typer
 from rich import box
 from rich.console import Console
@@ -16,13 +15,8 @@ from rich.table import Table
 from calibrant.cli import files
 from calibrant.cli.printing import console, print_report
 from calibrant.errors import NotServable
-from calibrant.inference.export import to_onnx
-from calibrant.inference.parity import certify
-from calibrant.operations.data import labelled, opened
-from calibrant.operations.fit import Made, Recipe, fit_rows, judge
-from calibrant.operations.holdout import Holdout, held_out
-from calibrant.operations.identity import count_overlap
-from calibrant.operations.overlap import refuse_overlap
+from calibrant.operations.fit import Made, Recipe, fit_and_judge
+from calibrant.operations.holdout import Holdout
 
 
 def fit(
@@ -71,38 +65,31 @@ def fit(
             per_slice=tuple(per_slice or ()),
             force=force,
         )
-        rows, identities = labelled(table.source)
         other = nullcontext(None) if evaluate_on is None else files.open_like(evaluate_on, table)
-        with other as judged_table, progress.status("fitting") as status:
-            if judged_table is None:
-                rule = Holdout(fraction=holdout, by=by)
-                mask = held_out(rows, identities, rule)
-                judged, seen = opened(rows.take(mask)), identities[mask]
-                rows, identities = rows.take(~mask), identities[~mask]
-            else:
-                judged, seen = judged_table.source, judged_table.source.identities()
-            count = count_overlap(np.sort(identities), seen)
-            refuse_overlap(count, len(seen), "this calibrator", allowed=False)
-            made = fit_rows(rows, recipe, lambda _done, _of, text: status.update(text))
-            status.update(f"judging on {judged.n_rows:,} held-out rows")
-            report = judge(made, judged, recipe)
-            graph = to_onnx(made.calibrator, score_kind=table.score_kind)
-            certificate = certify(made.calibrator, graph, score_kind=table.score_kind)
+        with other as judged, progress.status("fitting") as status:
+            outcome = fit_and_judge(
+                table.source,
+                recipe,
+                holdout=Holdout(fraction=holdout, by=by),
+                evaluate_on=None if judged is None else judged.source,
+                progress=lambda _done, _of, text: status.update(text),
+            )
+    made = outcome.made
     screen = console()
     screen.print(
-        f"[bold]{made.kind}[/], status [bold]{made.status}[/], fitted on {len(rows):,} rows"
+        f"[bold]{made.kind}[/], status [bold]{made.status}[/], fitted on {outcome.n_fit:,} rows"
     )
     _print_candidates(screen, made)
     screen.print("\n[bold]On held-out rows:[/]")
-    print_report(screen, report)
+    print_report(screen, outcome.report)
     if not made.servable:
         raise NotServable(f"The fit ended as `{made.status}` and is not written; see --force.")
     out.write_bytes(msgspec.json.format(msgspec.json.encode(made.calibrator.to_dict()), indent=1))
-    largest = max(certificate.max_difference.values())
+    largest = max(outcome.certificate.max_difference.values())
     agreed = f"its ONNX graph agrees with the kernels to {largest:.0e}"
     screen.print(f"calibrator: {out} ({agreed})", markup=False, soft_wrap=True)
     if onnx is not None:
-        onnx.write_bytes(graph)
+        onnx.write_bytes(outcome.onnx)
         screen.print(f"graph: {onnx}", markup=False, soft_wrap=True)
 
 

@@ -5,16 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from calibrant.errors import Detail, Unusable
+from calibrant.inference.export import to_onnx
+from calibrant.inference.parity import Certificate, certify
 from calibrant.numerics.calibrators.auto import AutoFit, Candidate, fit_auto
 from calibrant.numerics.calibrators.fit import fit
 from calibrant.numerics.calibrators.model import Calibrator, SlicedCalibrator
 from calibrant.numerics.calibrators.outcome import STATUS_TEXT, Diagnostics, Fit
 from calibrant.numerics.calibrators.sliced import Shrinkage, SliceFit, fit_per_slice
 from calibrant.numerics.predictions import Predictions
-from calibrant.operations.data import Opened, ScoreKind, Task
+from calibrant.operations.data import Opened, ScoreKind, Task, labelled, opened
 from calibrant.operations.evaluate import evaluate
 from calibrant.operations.evaluate.report import IDENTITY, EvaluateSpec, Report
+from calibrant.operations.holdout import Holdout, held_out
+from calibrant.operations.identity import count_overlap
+from calibrant.operations.overlap import refuse_overlap
 
 ProgressCall = Callable[[int, int, str], None]
 
@@ -189,4 +197,72 @@ def judge(made: Made, source: Opened, recipe: Recipe, *, name: str = AFTER) -> R
     )
     return evaluate(
         source.chunks, spec, {name: made.calibrator}, n_rows=source.n_rows, seed=recipe.seed
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """A fit with its proof: judged on rows it has not seen, exported, and certified.
+
+    Attributes
+    ----------
+    n_fit : int
+        Rows it was fitted on.
+    identities : uint64 array of shape (n_fit,)
+        Which rows these were.
+    report : Report
+        On held-out rows, scores as they came against the new calibrator.
+    onnx : bytes
+        The graph, and `certificate` how far engines differ on it.
+    """
+
+    made: Made
+    n_fit: int
+    identities: NDArray[np.uint64]
+    report: Report
+    onnx: bytes
+    certificate: Certificate
+
+
+def fit_and_judge(
+    source: Opened,
+    recipe: Recipe,
+    *,
+    holdout: Holdout,
+    evaluate_on: Opened | None = None,
+    name: str = AFTER,
+    allow_overlap: bool = False,
+    progress: ProgressCall,
+) -> Outcome:
+    """Fit on some rows and judge on others: those of `evaluate_on`, else rows held out.
+
+    Raises
+    ------
+    FittedOnTheseRows
+        If rows would be on both sides; `allow_overlap` stamps the report `optimistic` instead.
+    BadBatch, Unusable
+        If rows, method or options cannot be used.
+    """
+    progress(0, 4, "reading rows")
+    rows, identities = labelled(source)
+    if evaluate_on is None:
+        out = held_out(rows, identities, holdout)
+        judged, seen = opened(rows.take(out)), identities[out]
+        rows, identities = rows.take(~out), identities[~out]
+    else:
+        judged, seen = evaluate_on, evaluate_on.identities()
+    n_overlap = count_overlap(np.sort(identities), seen)
+    refuse_overlap(n_overlap, len(seen), "this calibrator", allowed=allow_overlap)
+    made = fit_rows(rows, recipe, lambda _done, _of, text: progress(1, 4, text))
+    progress(2, 4, f"judging on {judged.n_rows:,} held-out rows")
+    report = judge(made, judged, recipe, name=name)
+    progress(3, 4, "writing and certifying the graph")
+    onnx = to_onnx(made.calibrator, score_kind=recipe.score_kind)
+    return Outcome(
+        made=made,
+        n_fit=len(rows),
+        identities=identities,
+        report=replace(report, optimistic=n_overlap > 0, n_overlap=n_overlap),
+        onnx=onnx,
+        certificate=certify(made.calibrator, onnx, score_kind=recipe.score_kind),
     )

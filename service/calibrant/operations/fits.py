@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from calibrant.errors import Unusable
-from calibrant.inference.export import to_onnx
-from calibrant.inference.parity import certify
-from calibrant.numerics.predictions import Predictions
 from calibrant.operations import evaluations, jobs
 from calibrant.operations.context import Caller, Context
-from calibrant.operations.data import Data, Opened, labelled, open_data
-from calibrant.operations.evaluate.report import IDENTITY, Report
-from calibrant.operations.fit import Made, Recipe, fit_rows, judge
-from calibrant.operations.holdout import Holdout, held_out
-from calibrant.operations.identity import count_overlap
-from calibrant.operations.overlap import fit_rows_blob, refuse_overlap
+from calibrant.operations.data import Data, open_data
+from calibrant.operations.evaluate.report import IDENTITY
+from calibrant.operations.fit import Outcome, Recipe, fit_and_judge
+from calibrant.operations.holdout import Holdout
+from calibrant.operations.overlap import fit_rows_blob
 from calibrant.storage.metadata import Repositories
 from calibrant.storage.names import check_alias, check_name
 
@@ -97,33 +92,17 @@ def submit(context: Context, caller: Caller, spec: FitSpec) -> str:
 
 def compute(context: Context, caller: Caller, spec: FitSpec, progress: ProgressCall) -> Reply:
     """Fit, judge, export and certify in a child process; nothing is recorded yet."""
-    progress(0, 5, "reading rows")
-    source = open_data(context, caller.tenant, spec.data)
-    rows, identities = labelled(source)
-    judged: Opened
-    if spec.evaluate_on is None:
-        out = held_out(rows, identities, spec.holdout)
-        judged = Opened(_once(rows.take(out)), int(out.sum()), source.source)
-        judged_identities = identities[out]
-        rows, identities = rows.take(~out), identities[~out]
-    else:
-        judged = open_data(context, caller.tenant, spec.evaluate_on)
-        judged_identities = judged.identities()
-    n_overlap = count_overlap(np.sort(identities), judged_identities)
-    refuse_overlap(n_overlap, len(judged_identities), "this", allowed=spec.allow_overlap)
-
-    made = fit_rows(rows, spec.recipe, lambda _done, _of, text: progress(1, 5, text))
-    progress(2, 5, f"judging on {judged.n_rows} held-out rows")
-    report = replace(
-        judge(made, judged, spec.recipe, name=spec.name),
-        optimistic=n_overlap > 0,
-        n_overlap=n_overlap,
+    tenant, other = caller.tenant, spec.evaluate_on
+    outcome = fit_and_judge(
+        open_data(context, tenant, spec.data),
+        spec.recipe,
+        holdout=spec.holdout,
+        evaluate_on=None if other is None else open_data(context, tenant, other),
+        name=spec.name,
+        allow_overlap=spec.allow_overlap,
+        progress=progress,
     )
-    progress(3, 5, "writing and certifying the graph")
-    onnx = to_onnx(made.calibrator, score_kind=spec.recipe.score_kind)
-    certificate = certify(made.calibrator, onnx, score_kind=spec.recipe.score_kind)
-    progress(4, 5, "keeping it")
-    blobs = context.blobs
+    made, blobs = outcome.made, context.blobs
     return Reply(
         name=spec.name,
         method=spec.recipe.method,
@@ -133,13 +112,13 @@ def compute(context: Context, caller: Caller, spec: FitSpec, progress: ProgressC
         status=made.status,
         servable=made.servable,
         artifact_sha256=blobs.put(msgspec.json.encode(made.calibrator.to_dict())).sha256,
-        onnx_sha256=blobs.put(onnx).sha256,
-        certificate=msgspec.to_builtins(certificate),
-        summary=summary(made, report, len(rows)),
-        fit_rows_sha256=blobs.put(fit_rows_blob(identities)).sha256,
+        onnx_sha256=blobs.put(outcome.onnx).sha256,
+        certificate=msgspec.to_builtins(outcome.certificate),
+        summary=summary(outcome),
+        fit_rows_sha256=blobs.put(fit_rows_blob(outcome.identities)).sha256,
         dataset=spec.data.dataset,
         alias=spec.alias,
-        evaluation=evaluations.keep(context, report, of=spec.evaluate_on or spec.data),
+        evaluation=evaluations.keep(context, outcome.report, of=other or spec.data),
     )
 
 
@@ -180,12 +159,13 @@ def commit(t: Repositories, caller: Caller, job_id: str, reply: Reply) -> dict[s
     }
 
 
-def summary(made: Made, report: Report, n_fit: int) -> dict[str, Any]:
+def summary(outcome: Outcome) -> dict[str, Any]:
     """Return what is told of a fit: its candidates, and held-out rows before and after."""
+    made, report = outcome.made, outcome.report
     assert report.comparison is not None
     before, after = report.comparison.candidates
     return {
-        "n_fit": n_fit,
+        "n_fit": outcome.n_fit,
         "text": made.text,
         "candidates": msgspec.to_builtins(made.candidates),
         "slices": msgspec.to_builtins(made.slices),
@@ -200,7 +180,3 @@ def summary(made: Made, report: Report, n_fit: int) -> dict[str, Any]:
             "differences": msgspec.to_builtins(after.differences),
         },
     }
-
-
-def _once(rows: Predictions) -> Callable[[], Iterator[Predictions]]:
-    return lambda: iter((rows,))
