@@ -185,6 +185,49 @@ def test_parts_join_to_the_whole(rng: np.random.Generator) -> None:
     np.testing.assert_array_equal(whole.take(y == 1).nll, whole.nll[y == 1])
 
 
+@pytest.mark.parametrize("kind", ["logits", "probabilities"])
+@pytest.mark.parametrize("k", [None, 2, 10, 64, 300])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_bits_of_a_row_depend_on_that_row_alone(
+    kind: str, k: int | None, dtype: type, rng: np.random.Generator
+) -> None:
+    n = 333
+    z, y = rng.normal(0, 4, n if k is None else (n, k)), rng.integers(0, k or 2, n)
+    if kind == "probabilities":
+        z = np.exp(-np.abs(z)) if k is None else np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+    elif k is not None:
+        z[::5, 0], y[::5] = -np.inf, k - 1  # masked classes are judged row by row
+    z = z.astype(dtype)
+    task: Any = "binary" if k is None else "multiclass"
+    whole = derive(z, y, task=task, score_kind=kind)  # type: ignore[arg-type]
+    order = rng.permutation(n)
+    for a, b in ((0, 1), (1, 70), (70, 333)):
+        rows = order[a:b]
+        part = derive(z[rows], y[rows], task=task, score_kind=kind)  # type: ignore[arg-type]
+        for name in ("score", "predicted", "nll", "brier"):
+            np.testing.assert_array_equal(getattr(part, name), getattr(whole, name)[rows])
+
+
+@pytest.mark.parametrize("p", [1e-16, 1e-12, 1e-9, 1e-7, 0.3, 0.5, 0.7, 1 - 1e-9, 1 - 2.0**-52])
+def test_nll_keeps_its_digits_at_both_ends(p: float) -> None:
+    rows = derive(np.array([p, p]), np.array([0, 1]), task="binary", score_kind="probabilities")
+    inside = max(p, 2.0**-52)
+    np.testing.assert_allclose(rows.nll, [-np.log1p(-inside), -np.log(inside)], rtol=5e-16)
+
+
+@pytest.mark.parametrize("k", [3, 64, 65, 128, 130, 300])
+@pytest.mark.parametrize("kind", ["logits", "probabilities"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_first_of_equal_classes_is_predicted_wherever_it_lies(
+    k: int, kind: str, dtype: type
+) -> None:
+    scores = np.full((k, k), 0.5 / k, dtype=dtype)
+    for first in range(k):
+        scores[first, first:] += 0.5 / (k - first)
+    rows = derive(scores, np.arange(k), task="multiclass", score_kind=kind)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(rows.predicted, np.arange(k))
+
+
 @settings(max_examples=50, deadline=None)
 @given(st.integers(2, 80), st.floats(-700, 700), st.integers(0, 2**32 - 1))
 def test_a_shift_of_logits_changes_nothing_but_rounding(k: int, shift: float, seed: int) -> None:

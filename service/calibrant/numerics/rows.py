@@ -389,7 +389,7 @@ def _derive_binary(
     from calibrant.numerics.kernels import rows as kernels
 
     n, problems, clipped = len(scores), _Problems(), 0
-    score, nll, brier = np.empty(n), np.empty(n), np.empty(n)
+    score, nll, brier = np.empty((3, n))  # one piece: the allocator keeps it for the next batch
     args = (scores, labels, score, nll, brier, problems.found, problems.first)
     if score_kind == "logits":
         kernels.binary_logits(*args, pair)
@@ -422,7 +422,7 @@ def _derive_multiclass(
     from calibrant.numerics.kernels import rows as kernels
 
     n, problems, counts = len(scores), _Problems(), np.zeros(2, dtype=np.int64)
-    score, nll, brier = np.empty(n), np.empty(n), np.empty(n)
+    score, nll, brier = np.empty((3, n))  # one piece: the allocator keeps it for the next batch
     predicted = np.empty(n, dtype=np.int32)
     out = (score, predicted, nll, brier, problems.found, problems.first)
     if score_kind == "logits":

@@ -219,7 +219,7 @@ def _refuse_logits(z, labels, start, size, top, own, found, first):  # type: ign
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _block_figures(own, s0, s2, score):  # type: ignore[no-untyped-def]
-    """Turn own, s0, s2 into score, NLL (in s0) and Brier (in s2), as `_logit_figures` does."""
+    """Fill the score, and turn s0 into NLL and s2 into Brier; `_logit_figures` for many rows."""
     for i in range(BLOCK):
         share = 1.0 / s0[i]
         chance = exp_nonpositive(own[i]) * share
@@ -286,6 +286,27 @@ def _highest(bits):  # type: ignore[no-untyped-def]
     for j in range(bits.shape[0]):
         high = max(high, bits[j])
     return high
+
+
+@njit(cache=True, nogil=True)
+def _position(bits, value):  # type: ignore[no-untyped-def]
+    size = np.int32(bits.shape[0])
+    behind = np.int32(0)
+    for j in range(size):
+        behind = max(behind, np.int32(size - j) if bits[j] == value else np.int32(0))
+    return size - behind
+
+
+@njit(cache=True, nogil=True)
+def _first_highest(bits):  # type: ignore[no-untyped-def]
+    """Return the largest and where it comes first: only its block is read again."""
+    k = bits.shape[0]
+    high, home = bits[0], 0
+    for start in range(0, k, BLOCK):
+        here = _highest(bits[start : start + BLOCK])
+        if here > high:
+            high, home = here, start
+    return high, home + _position(bits[home : home + BLOCK], high)
 
 
 @njit(cache=True, nogil=True)
@@ -415,16 +436,13 @@ def probabilities_large(  # type: ignore[no-untyped-def]
     n, k = p.shape
     exact = 4.0 * k * EPS
     for i in range(n):
-        high = _highest(bits[i])
+        high, at = _first_highest(bits[i])
         if high > one:
             if _outside(p[i]):
                 _refuse_probabilities(p, i, found, first)
                 continue
-            largest = _highest(p[i])
-            at = _first_equal(p[i], largest)
-        else:
-            at = _first_equal(bits[i], high)
-            largest = p[i, at]
+            at = _first_equal(p[i], _highest(p[i]))
+        largest = p[i, at]
         s1, s2 = _moments(p[i])
         y = labels[i]
         off = abs(s1 - 1.0)
