@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import threading
 
 import pytest
 
@@ -93,7 +94,7 @@ def test_an_upload_that_dawdles_is_given_up():
 
 def test_permits_are_waited_for_and_then_refused():
     async def main():
-        permits = Permits(1, waiting=1, patience=0.05)
+        permits = Permits("test", 1, waiting=1, patience=0.05)
         async with permits.one():
             with pytest.raises(TooBusy) as caught:
                 async with permits.one():
@@ -107,10 +108,27 @@ def test_permits_are_waited_for_and_then_refused():
 
 def test_a_full_queue_refuses_at_once():
     async def main():
-        permits = Permits(1, waiting=0, patience=60)
+        permits = Permits("test", 1, waiting=0, patience=60)
         async with permits.one():
             with pytest.raises(TooBusy):
                 async with permits.one():
                     raise AssertionError
 
     asyncio.run(main())
+
+
+def test_work_with_a_permit_does_not_wait_for_the_shared_threads() -> None:
+    async def scenario() -> str:
+        release = threading.Event()
+        loop = asyncio.get_running_loop()
+        workers = 64  # more than the shared pool ever has
+        stuck = [loop.run_in_executor(None, release.wait) for _ in range(workers)]
+        permits = Permits("test", 1, waiting=1, patience=5.0)
+        try:
+            async with asyncio.timeout(5):
+                return await permits.run(lambda: threading.current_thread().name)
+        finally:
+            release.set()
+            await asyncio.gather(*stuck)
+
+    assert asyncio.run(scenario()).startswith("test")

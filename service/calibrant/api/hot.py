@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -56,8 +57,7 @@ async def calibrate(
         servable = await asyncio.to_thread(serving.resolve, caller.tenant, ref)
     if len(body) <= OFF_LOOP_BYTES:
         return _calibrated(service, servable, body)
-    async with service.batches.one():
-        return await asyncio.to_thread(_calibrated, service, servable, body)
+    return await service.batches.run(partial(_calibrated, service, servable, body))
 
 
 async def infer(
@@ -80,8 +80,9 @@ async def infer(
         servable = await asyncio.to_thread(serving.resolve, caller.tenant, ref)
     if len(body) <= OFF_LOOP_BYTES:
         return _inferred(service, servable, body, header_length, name)
-    async with service.batches.one():
-        return await asyncio.to_thread(_inferred, service, servable, body, header_length, name)
+    return await service.batches.run(
+        partial(_inferred, service, servable, body, header_length, name)
+    )
 
 
 def reference(name: str, version: str | None) -> str:

@@ -23,12 +23,15 @@ _KEPT_HEADERS = ("content-type", "location")
 async def once(
     request: Request,
     caller: Caller,
-    work: Callable[[], Awaitable[Response]],
+    work: Callable[[str | None], Awaitable[Response]],
     *,
     digest: str | None = None,
     keep: bool = True,
 ) -> Response:
     """Do `work`, or give the answer it was given before under the same key.
+
+    `work` gets what names the order if it becomes a job: should this process die before the answer
+    is kept, the next call finds the job of the first instead of making another.
 
     A failure is not kept: the same key may try again. `digest` stands for a body that was not read
     into memory. With `keep=False` the body is not kept, as it holds a secret: a repeated call is then
@@ -45,14 +48,12 @@ async def once(
     """
     key = request.headers.get("idempotency-key")
     if key is None:
-        return await work()
+        return await work(None)
     keys = service(request).runtime.context.metadata.idempotency
+    called = f"{request.method} {request.url.path}?{request.url.query}"
+    digest = digest or hashlib.sha256(state_body(request)).hexdigest()
     found = await asyncio.to_thread(
-        keys.claim,
-        caller.tenant,
-        key,
-        request=f"{request.method} {request.url.path}?{request.url.query}",
-        body_sha256=digest or hashlib.sha256(state_body(request)).hexdigest(),
+        keys.claim, caller.tenant, key, request=called, body_sha256=digest
     )
     if hasattr(found, "status"):
         stored = cast("StoredResponse", found)
@@ -61,7 +62,8 @@ async def once(
         headers = {**stored.headers, "idempotency-replayed": "true"}
         return Response(stored.body, stored.status, headers)
     try:
-        answer = await work()
+        order = hashlib.sha256(f"{key}\n{called}\n{digest}".encode(errors="surrogatepass"))
+        answer = await work(order.hexdigest())
     except BaseException:
         await asyncio.shield(asyncio.to_thread(keys.release, found))
         raise

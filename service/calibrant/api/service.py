@@ -39,8 +39,8 @@ class Service:
 
     def __post_init__(self) -> None:
         count = self.settings.compute_permits
-        self.reports = Permits(count, waiting=8 * count, patience=5.0)
-        self.batches = Permits(2 * count, waiting=32 * count, patience=5.0)
+        self.reports = Permits("reports", count, waiting=8 * count, patience=5.0)
+        self.batches = Permits("batches", 2 * count, waiting=32 * count, patience=5.0)
 
     @property
     def runtime(self) -> Runtime:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -205,15 +206,33 @@ def equal_mass_bins(
     first = first[first < len(ranked.score)]
     inner = (ranked.score[first[1:] - 1] + ranked.score[first[1:]]) / 2
     edges = np.concatenate([[0.0], inner, [1.0]])
-    s, w, y = ranked.score, ranked.w, ranked.y
-    parts = (
-        w, w * s, y, w * s * (1 - s), y * s,
-        ranked.w2, ranked.w2 * s * (1 - s), ranked.w2 * s * s + ranked.w2y * (1 - 2 * s),
-    )  # fmt: skip
-    sums = [np.add.reduceat(part.astype(np.float64), first)[None] for part in parts]
+    w = ranked.w
+    sums = [each[None] for each in np.concatenate(list(_sums(ranked, first)), axis=1)]
     weighted = w.dtype.kind == "f"
     count = sums[0] if not weighted else sums[0] ** 2 / sums[5]
     return Bins(edges, np.rint(count).astype(np.int64), *sums)
+
+
+def _sums(ranked: Ranked, first: NDArray[np.intp]) -> Iterator[NDArray[np.float64]]:
+    """Yield the eight sums of runs of bins: all rows at once would take eight times their memory."""
+    ends = np.append(first[1:], len(ranked.score))
+    start = 0
+    while start < len(first):
+        # whole bins, about a million rows of them, and at least one
+        stop = max(start + 1, int(np.searchsorted(ends, first[start] + _RUN, side="right")))
+        rows = slice(first[start], ends[stop - 1])
+        s, w, y = ranked.score[rows], ranked.w[rows], ranked.y[rows]
+        w2, w2y = ranked.w2[rows], ranked.w2y[rows]
+        parts = np.array([
+            w, w * s, y, w * s * (1 - s), y * s,
+            w2, w2 * s * (1 - s), w2 * s * s + w2y * (1 - 2 * s),
+        ], dtype=np.float64)  # fmt: skip
+        yield np.add.reduceat(parts, first[start:stop] - first[start], axis=1)
+        start = stop
+
+
+_RUN = 1 << 20
+"""Distinct scores whose bins are summed at a time."""
 
 
 def _cut_positions(ranked: Ranked, n_bins: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

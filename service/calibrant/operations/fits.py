@@ -70,7 +70,9 @@ class Reply:
     evaluation: evaluations.Reply
 
 
-def submit(context: Context, caller: Caller, spec: FitSpec) -> str:
+def submit(
+    context: Context, caller: Caller, spec: FitSpec, *, idempotency_key: str | None = None
+) -> str:
     """Accept a fit; return its job.
 
     Raises
@@ -87,7 +89,7 @@ def submit(context: Context, caller: Caller, spec: FitSpec) -> str:
     for data in (spec.data, spec.evaluate_on):
         if data is not None and data.dataset is not None:
             context.metadata.datasets.get(caller.tenant, data.dataset)
-    return jobs.submit(context, caller, "fit", spec)
+    return jobs.submit(context, caller, "fit", spec, idempotency_key=idempotency_key)
 
 
 def compute(context: Context, caller: Caller, spec: FitSpec, progress: ProgressCall) -> Reply:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -67,7 +67,10 @@ def submit(
 
     The row is written first and the queue told second; `resume` finds rows between the two.
     """
-    order = msgspec.json.encode(Order(caller=caller, spec=msgspec.Raw(msgspec.json.encode(spec))))
+    if idempotency_key is not None:  # the same order, though each call of it is another request
+        caller = replace(caller, request_id=f"idempotent-{idempotency_key[:16]}")
+    raw = msgspec.Raw(msgspec.json.encode(spec, order="deterministic"))
+    order = msgspec.json.encode(Order(caller=caller, spec=raw), order="deterministic")
     record = context.metadata.jobs.add(
         caller.tenant, operation, order, idempotency_key=idempotency_key
     )

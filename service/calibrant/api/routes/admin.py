@@ -57,7 +57,7 @@ async def create_key(
         )
         return encoded(responses.of(responses.NewKey, made), 201)
 
-    return await once(request, caller, lambda: asyncio.to_thread(make), keep=False)
+    return await once(request, caller, lambda _: asyncio.to_thread(make), keep=False)
 
 
 @router.get("/v1/keys", responses=gives(page_of(responses.Key), "Newest first."))

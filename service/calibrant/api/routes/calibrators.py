@@ -59,9 +59,11 @@ async def create_version(
     if asked.alias is not None:
         caller.need("promote")
 
-    async def work() -> Response:
+    async def work(order: str | None) -> Response:
         job_id = await asyncio.to_thread(
-            lambda: fits.submit(context, caller, fit_spec(context, name, asked))
+            lambda: fits.submit(
+                context, caller, fit_spec(context, name, asked), idempotency_key=order
+            )
         )
 
         async def made(result: Mapping[str, Any]) -> Response:

@@ -74,9 +74,11 @@ async def create_dataset(
         path = Path(folder) / "upload"
         digest = await _save(request, service, path)
 
-        async def work() -> Response:
+        async def work(order: str | None) -> Response:
             job_id = await asyncio.to_thread(
-                datasets.submit, context, caller, path, media_type, name=name
+                lambda: datasets.submit(
+                    context, caller, path, media_type, name=name, idempotency_key=order
+                )
             )
 
             async def made(result: Mapping[str, Any]) -> Response:

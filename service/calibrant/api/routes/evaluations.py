@@ -65,14 +65,14 @@ async def create_evaluation(
 ) -> Response:
     """Evaluate rows sent inline, or a data set; small batches are answered at once."""
 
-    async def work() -> Response:
+    async def work(order: str | None) -> Response:
         columns = asked.inline()
         spec = spec_of(asked, service)
         small = columns is not None and len(columns.scores) <= service.settings.inline_rows
         if small and not prefer.respond_async:
             return await _at_once(service, caller, asked, spec)
         patience = prefer.patience(service.settings.job_wait)
-        return await _as_job(service, caller, asked, spec, patience)
+        return await _as_job(service, caller, asked, spec, patience, order)
 
     return await once(request, caller, work)
 
@@ -186,12 +186,16 @@ async def _at_once(
         record, report = evaluations.run_inline(context, caller, spec, predictions)
         return encoded(answer(record, report), 201, location=f"/v1/evaluations/{record.id}")
 
-    async with service.reports.one():
-        return await asyncio.to_thread(work)
+    return await service.reports.run(work)
 
 
 async def _as_job(
-    service: Service, caller: Caller, asked: EvaluateRequest, spec: EvaluateSpec, patience: float
+    service: Service,
+    caller: Caller,
+    asked: EvaluateRequest,
+    spec: EvaluateSpec,
+    patience: float,
+    order: str | None,
 ) -> Response:
     context = service.runtime.context
 
@@ -200,7 +204,7 @@ async def _as_job(
             datasets.get(context, caller, asked.dataset)  # a wrong id is told now, not by the job
         data = data_of(asked, asked.task, asked.score_kind, context)
         request = evaluations.Request(data=data, spec=spec)
-        return jobs.submit(context, caller, "evaluate", request)
+        return jobs.submit(context, caller, "evaluate", request, idempotency_key=order)
 
     async def made(result: Mapping[str, Any]) -> Response:
         def found() -> Response:

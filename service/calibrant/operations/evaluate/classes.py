@@ -16,7 +16,7 @@ from calibrant.numerics.table import Bins
 from calibrant.operations.evaluate.collect import Source
 from calibrant.operations.evaluate.slicing import Dimension
 
-COLUMN_BYTES = 160 << 20
+COLUMN_BYTES = 80 << 20
 """Class columns held at a time."""
 MOST_CELLS = 200_000_000
 """Rows times classes up to which classes are ranked."""

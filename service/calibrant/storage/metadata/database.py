@@ -189,6 +189,10 @@ def _reported() -> Iterator[None]:
         raise Unavailable("The metadata database cannot be used right now.") from error
     except (sa.exc.DataError, UnicodeEncodeError) as error:
         raise Unusable("A text is too long or has characters that cannot be stored.") from error
+    except sa.exc.DatabaseError as error:
+        if type(error) is not sa.exc.DatabaseError:  # its subclasses are mistakes of ours
+            raise
+        raise Unavailable("The metadata database is damaged, or is not a database.") from error
 
 
 def _upgrade(connection: sa.Connection) -> None:
