@@ -33,12 +33,15 @@ class Survey:
         labels better than chance.
     scale : float
         Weighted root mean square of the finite distances to the row maximum; 1 if all are 0.
+    loss : float
+        Weighted mean negative log likelihood of the logits as they are.
     """
 
     constant: bool
     attained: bool
     flat_slope: float
     scale: float
+    loss: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,16 +155,14 @@ class Data:
         BadBatch
             With counts and first row numbers.
         """
-        from calibrant.numerics.kernels import affine, temperature
-
         if self.task == "binary" and self.score_kind == "probabilities":
+            from calibrant.numerics.kernels import affine
+
             total = affine.loss_of(self.scores, self.labels, self.weights)
             if np.isnan(total):
                 self.refuse()
             return float(total) / self.weight_sum
-        _ = self.survey  # refuses what the sums would not notice
-        sums = temperature.pass_binary if self.task == "binary" else temperature.pass_rows
-        return float(sums(self.logits, self.labels, self.weights, 1.0)[0]) / self.weight_sum
+        return self.survey.loss
 
     @cached_property
     def survey(self) -> Survey:
@@ -175,11 +176,14 @@ class Data:
         from calibrant.numerics.kernels import temperature
 
         survey = temperature.survey_binary if self.task == "binary" else temperature.survey_rows
-        constant, attained, slope, square, count = survey(self.logits, self.labels, self.weights)
+        constant, attained, slope, square, count, loss = survey(
+            self.logits, self.labels, self.weights
+        )
         if np.isnan(square) or not np.isfinite(slope):
             self.refuse()
         scale = float(np.sqrt(square / count)) if count and square > 0 else 1.0
-        return Survey(constant, attained, slope / self.weight_sum, scale)
+        total = self.weight_sum
+        return Survey(constant, attained, slope / total, scale, loss / total)
 
     def refuse(self) -> None:
         """Raise the error that counts what is wrong with the scores."""

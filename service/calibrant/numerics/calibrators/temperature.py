@@ -21,9 +21,12 @@ MAX_PASSES = 60
 EXACT_ELEMENTS = 2_000_000
 """Up to this many scores the solution is exact to rounding; above, to 1e-7."""
 
-Pass = Callable[
-    [NDArray[Any], NDArray[np.int64], NDArray[np.float64], float], tuple[float, float, float]
-]
+NEAR = 0.1
+"""Relative steps up to this are taken by four derivatives; the expansion is poor beyond."""
+
+Arrays = tuple[NDArray[Any], NDArray[np.int64], NDArray[np.float64]]
+Sums = tuple[float, float, float, float, float]
+Pass = Callable[[NDArray[Any], NDArray[np.int64], NDArray[np.float64], float], Sums]
 
 
 def fit_temperature(data: Data) -> Solution:
@@ -34,7 +37,9 @@ def fit_temperature(data: Data) -> Solution:
     constant scores (`unidentifiable`), every label attaining its row's maximum (T -> 0), a loss
     that does not fall at b = 0 (T -> infinity); the last two are `at_bound` and stored clamped.
     Otherwise Newton's method from b = 1, guarded by a bracket, on a subsample first when there are
-    more than 2,000 rows. A masked class (-inf) is left out of every sum.
+    more than 2,000 rows. Near the optimum a step uses four derivatives instead of two, so that
+    one pass over all rows after the subsamples is mostly enough. A masked class (-inf) is left
+    out of every sum.
 
     Parameters
     ----------
@@ -64,20 +69,16 @@ def _solve(data: Data, scale: float) -> Solution:
     sums: Pass = temperature.pass_binary if data.task == "binary" else temperature.pass_rows
     z, y, w = data.logits, data.labels, data.weights
     start, n = 1.0, len(data)
-    if (every := n // min(max(n // 20, 2000), 10_000)) > 1:
-        part = slice(None, None, every)
-        rough = _newton(
-            sums,
-            (np.ascontiguousarray(z[part]), y[part].copy(), w[part].copy() if w.size else ALL),
-            scale,
-            1.0,
-            lambda step: step < 1e-4,
-        )
-        start = rough.b if rough.settled else 1.0
+    first = min(max(n // 20, 2000), 10_000)
+    # the larger subsample costs a twentieth of the pass over all rows that it mostly saves
+    for size in (first, n // 20) if n // 20 >= 2 * first else (first,):
+        if (every := n // size) > 1:
+            part = slice(None, None, every)
+            few = np.ascontiguousarray(z[part]), y[part].copy(), w[part].copy() if w.size else ALL
+            rough = _newton(sums, few, scale, start, 1e-8)
+            start = rough.b if rough.settled else 1.0
     exact = z.size <= EXACT_ELEMENTS
-    # a Newton step of relative size e leaves an error of about e^2
-    enough = (lambda step: step * step <= 1e-11) if exact else (lambda step: step * step < 1e-7)
-    found = _newton(sums, (z, y, w), scale, start, enough)
+    found = _newton(sums, (z, y, w), scale, start, 1e-11 if exact else 5e-8)
     if found.b <= LOWEST * 1.001 or found.b >= HIGHEST / 1.001:
         factor = CLAMP_FLAT if found.b < 1 else CLAMP_SHARP
         return Solution({"temperature": factor * scale}, "at_bound", found.passes, rank_kept=True)
@@ -101,29 +102,46 @@ class _Found:
         self.loss, self.slope = loss, slope
 
 
-def _newton(
-    sums: Pass,
-    arrays: tuple[NDArray[Any], NDArray[np.int64], NDArray[np.float64]],
-    scale: float,
-    b: float,
-    enough: Callable[[float], bool],
-) -> _Found:
-    """Minimise over b by Newton's method inside a shrinking bracket."""
+def _newton(sums: Pass, arrays: Arrays, scale: float, b: float, enough: float) -> _Found:
+    """Minimise over b by Newton's method inside a shrinking bracket, to a relative error."""
     low, high = LOWEST, HIGHEST
     loss = slope = 0.0
     for passes in range(1, MAX_PASSES + 1):
-        loss, slope, curve = sums(*arrays, b / scale)
-        step = -slope / curve if curve > 0 else -np.sign(slope) * np.inf
-        if slope == 0 or enough(abs(step)):
+        loss, slope, curve, third, fourth = sums(*arrays, b / scale)
+        step, error = _step(slope, curve, third, fourth)
+        if error <= enough:
             # before the bracket is consulted: at the optimum rounding may put the step outside it
-            step = 0.0 if slope == 0 else step
-            loss += slope * step + 0.5 * curve * step * step
+            rest = slope + step * (0.5 * curve + step * (third / 6 + step * fourth / 24))
+            loss += step * rest
             return _Found(b * (1 + step), passes=passes, settled=True, loss=loss, slope=slope)
         low, high = (b, high) if slope < 0 else (low, b)
         b = b * (1 + step) if low < b * (1 + step) < high else float(np.sqrt(low * high))
         if high / low < 1 + 1e-12 or b >= HIGHEST / 1.001 or b <= LOWEST * 1.001:
             return _Found(b, passes=passes, settled=True, loss=loss, slope=slope)
     return _Found(b, passes=MAX_PASSES, settled=False, loss=loss, slope=slope)
+
+
+def _step(slope: float, curve: float, third: float, fourth: float) -> tuple[float, float]:
+    """Return the relative step to the optimum and about what error it leaves.
+
+    By two derivatives of the loss the error is about the step squared. By four it is the fifth
+    derivative's part, whose size is guessed from how the third and the fourth grow; on normal,
+    heavy-tailed, peaked and two-valued logits of 2 to 1,000 classes it was at least .9 of the error.
+    """
+    if slope == 0:
+        return 0.0, 0.0
+    newton = -slope / curve if curve > 0 else -float(np.sign(slope)) * np.inf
+    if abs(newton) > NEAR:
+        return newton, newton * newton
+    step = newton
+    for _ in range(4):
+        bend = curve + step * (third + 0.5 * step * fourth)
+        if not bend > 0.5 * curve:  # the expansion is no convex function here
+            return newton, newton * newton
+        value = slope + step * (curve + step * (0.5 * third + step * fourth / 6.0))
+        step -= value / bend
+    growth = max(10.0, abs(third / curve) ** 3, abs(fourth / curve) ** 1.5)
+    return step, step**4 * growth / 16
 
 
 def fit_ets(data: Data, *, loss: str = "log") -> Solution:
