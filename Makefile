@@ -29,6 +29,7 @@ help: ## Show this list
 
 .venv/.developing: .venv/.installed
 	@echo "Adding the tools for tests and checks to .venv ..."
+	@$(PIP) 'pip>=25.1' # older ones know no dependency groups
 	@$(PIP) -c $(LOCK) --group dev
 	@touch $@
 
@@ -67,7 +68,8 @@ bench: .venv/.installed ## Measure against peers, each in its own environment
 	$(BIN)/python -m tests.bench
 
 lock: ## Write deploy/requirements.txt anew from the newest allowed versions
-	rm -rf .venv && $(PYTHON) -m venv .venv && $(PIP) -e '.[worker]' --group dev
+	rm -rf .venv && $(PYTHON) -m venv .venv && $(PIP) 'pip>=25.1'
+	$(PIP) -e '.[worker]' --group dev
 	$(BIN)/python -m pip freeze --exclude-editable > $(LOCK)
 
 clean: ## Remove .venv and caches
