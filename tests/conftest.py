@@ -31,10 +31,3 @@ def shared() -> Callable[[str], Path]:
         return folder
 
     return find
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run live tests one after the other, in one process: they start servers and watch clocks."""
-    for item in items:
-        if item.get_closest_marker("live"):
-            item.add_marker(pytest.mark.xdist_group("live"))
